@@ -1,0 +1,4 @@
+//! The Kubernetes object model: names, metadata, selectors, quantities.
+//!
+//! What comes in: strings and JSON from outside. What goes out: types that cannot be wrong.
+//! Knows nothing of storage, HTTP or nodes; every function here is pure.

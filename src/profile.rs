@@ -1,0 +1,74 @@
+//! Firmware profiles: how much of everything a board can afford.
+//!
+//! One TOML file per board in `firmware-profiles/`, compiled in; the board is recognised by
+//! `/proc/device-tree/model` and can be overridden (`--profile`).
+
+use serde::Deserialize;
+
+/// Everything a node sizes by its board.
+#[derive(Debug, Clone, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// Name as given to `--profile`, for example `pi-4`.
+    pub name: String,
+    /// One line for people.
+    pub description: String,
+    /// Rust target triple of the binary for this board.
+    pub target: String,
+    /// Prefixes of `/proc/device-tree/model` that select this profile; empty for generic ones.
+    pub models: Vec<String>,
+    /// Most pods this node takes (node status `capacity.pods`).
+    pub pods_max: u32,
+    /// Store and watch sizes.
+    pub store: StoreProfile,
+    /// Thread counts.
+    pub threads: ThreadProfile,
+    /// Container log rotation.
+    pub logs: LogProfile,
+    /// Image downloads.
+    pub images: ImageProfile,
+}
+
+/// Sizes of the store.
+#[derive(Debug, Clone, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct StoreProfile {
+    /// sled's page cache, bytes.
+    pub cache_bytes: u64,
+    /// Most changes kept in memory for watches and for lists at an older revision.
+    pub history_entries: usize,
+    /// Most bytes those changes may hold.
+    pub history_bytes: usize,
+    /// Raft log entries kept before the log is purged behind a snapshot.
+    pub log_entries: u64,
+    /// Longest time that state already durable in the raft log may wait to be flushed in place, milliseconds.
+    pub flush_ms: u64,
+}
+
+/// Thread counts.
+#[derive(Debug, Clone, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct ThreadProfile {
+    /// Worker threads of the asynchronous runtime.
+    pub workers: usize,
+    /// Most threads for blocking work (disk, unpacking).
+    pub blocking_max: usize,
+}
+
+/// Container log rotation (kubelet's `containerLogMaxSize` and `containerLogMaxFiles`).
+#[derive(Debug, Clone, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct LogProfile {
+    /// Size at which a log file is rotated, bytes.
+    pub file_bytes_max: u64,
+    /// Files kept per container, the current one included.
+    pub files_max: u32,
+}
+
+/// Image downloads.
+#[derive(Debug, Clone, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct ImageProfile {
+    /// Layers of one image fetched and unpacked at the same time.
+    pub layers_parallel: usize,
+}
