@@ -1,5 +1,10 @@
 //! The Kubernetes API server.
 
+pub mod kinds;
+pub mod openapi;
+pub mod patch;
+pub mod table;
+
 use crate::client::Door;
 use crate::raft::Writer;
 use crate::store::Store;

@@ -1,4 +1,8 @@
-//! The Kubernetes object model: names, metadata, selectors, quantities.
+//! The Kubernetes object model: names, selectors, quantities.
 //!
 //! What comes in: strings and JSON from outside. What goes out: types that cannot be wrong.
 //! Knows nothing of storage, HTTP or nodes; every function here is pure.
+
+pub mod names;
+pub mod quantity;
+pub mod selector;
