@@ -1,16 +1,52 @@
 //! The Kubernetes API server.
+//!
+//! What comes in: HTTP requests, each with the user the door recognised. What goes out: objects, lists, tables, watches
+//! and `Status` errors; transactions to raft; requests to a node's kubelet for logs, exec and images.
+//!
+//! Invariants: an answer of success to a write means that it is durable. The revision a client saw decides whether its
+//! write still applies. Objects are stored as the client will see them; GET, LIST and WATCH copy bytes unless a selector
+//! or another form (Table, metadata only) is asked for. Every kind is served by the same code; what differs is in `kinds/`.
+//!
+//! It never knows about: sockets below [`server`], how a pod runs, which node is where.
 
+pub mod authorize;
+pub mod body;
+pub mod bootstrap;
+mod cluster_ip;
+mod create;
+mod delete;
+mod discovery;
+mod encode;
+pub mod expire_events;
+mod form;
 pub mod kinds;
+mod metadata;
+mod negotiate;
 pub mod openapi;
+mod parts;
 pub mod patch;
+mod query;
+mod read;
+pub mod request;
+pub mod server;
+pub mod status;
 pub mod table;
+mod update;
+mod watch;
 
-use crate::client::Door;
+pub use discovery::{GIT_VERSION, architecture};
+
+use crate::client::{ClientError, Door};
 use crate::raft::Writer;
-use crate::store::Store;
+use crate::store::{Key, Store};
 use axum::body::Body;
 use futures::future::BoxFuture;
-use http::{Request, Response};
+use http::{HeaderMap, Method, Request, Response};
+use kinds::{Kind, Subresource};
+use query::Query;
+use request::{ResourcePath, Target};
+use serde_json::{Value, json};
+use status::{ApiError, ApiResult, json_response, qualified};
 use std::sync::Arc;
 
 /// Who asks.
@@ -29,28 +65,216 @@ pub trait NodeDoor: Send + Sync + 'static {
 
 /// Handles API requests; clones share it. Knows nothing of sockets.
 #[derive(Clone)]
-pub struct Api {}
+pub struct Api {
+    parts: Arc<Parts>,
+}
 
-impl Api {
-    pub fn new(_store: Store, _writer: Writer, _nodes: Arc<dyn NodeDoor>) -> Api {
-        todo!()
+struct Parts {
+    store: Store,
+    writer: Writer,
+    nodes: Arc<dyn NodeDoor>,
+    kinds: &'static [Kind],
+}
+
+/// One request on its way through the handlers.
+struct Call<'a> {
+    kind: &'static Kind,
+    path: &'a ResourcePath,
+    query: Query,
+    headers: &'a HeaderMap,
+}
+
+impl Call<'_> {
+    fn name(&self) -> ApiResult<&str> {
+        self.path.name.as_deref().ok_or_else(ApiError::method_not_allowed)
     }
-    /// Answers one request of an authenticated user (`None`: anonymous).
-    pub async fn handle(&self, _user: Option<User>, _request: Request<Body>) -> Response<Body> {
-        todo!()
+
+    fn key(&self) -> ApiResult<Key> {
+        Ok(key(self.kind, self.path.namespace.as_deref(), self.name()?))
     }
-    /// A door for parts of this process, acting as `user`.
-    pub fn door(&self, _user: User) -> impl Door {
-        todo!() as NoDoor
+
+    fn form(&self) -> ApiResult<negotiate::Form> {
+        negotiate::form(self.headers.get(http::header::ACCEPT).and_then(|value| value.to_str().ok()))
     }
 }
 
-struct NoDoor;
-impl Door for NoDoor {
-    fn call(
-        &self,
-        _: Request<Body>,
-    ) -> BoxFuture<'static, Result<Response<Body>, crate::client::ClientError>> {
-        todo!()
+/// Where an object stands in the store.
+fn key(kind: &Kind, namespace: Option<&str>, name: &str) -> Key {
+    Key(format!("{}{name}", prefix(kind, namespace)))
+}
+
+/// Where all objects of a kind, or those of one namespace, stand in the store.
+fn prefix(kind: &Kind, namespace: Option<&str>) -> String {
+    match namespace {
+        Some(namespace) => format!("{}/{namespace}/", qualified(kind)),
+        None => format!("{}/", qualified(kind)),
     }
+}
+
+impl Api {
+    pub fn new(store: Store, writer: Writer, nodes: Arc<dyn NodeDoor>) -> Api {
+        Api { parts: Arc::new(Parts { store, writer, nodes, kinds: kinds::all() }) }
+    }
+
+    /// Answers one request of an authenticated user (`None`: anonymous).
+    pub async fn handle(&self, user: Option<User>, request: Request<Body>) -> Response<Body> {
+        self.try_handle(user, request).await.unwrap_or_else(ApiError::into_response)
+    }
+
+    /// A door for parts of this process, acting as `user`.
+    pub fn door(&self, user: User) -> impl Door + use<> {
+        OwnDoor { api: self.clone(), user }
+    }
+
+    async fn try_handle(&self, user: Option<User>, request: Request<Body>) -> ApiResult<Response<Body>> {
+        let target = Target::parse(request.uri().path());
+        authorize::authorize(user.as_ref(), &target, verb(request.method(), &target), request.uri().path())?;
+        if let Target::Resource(path) = target {
+            return self.resource(&path, request).await;
+        }
+        if request.method() != Method::GET && request.method() != Method::HEAD {
+            return Err(ApiError::method_not_allowed());
+        }
+        let kinds = self.parts.kinds;
+        let accept = request.headers().get(http::header::ACCEPT).and_then(|value| value.to_str().ok());
+        let aggregated = matches!(negotiate::form(accept), Ok(negotiate::Form::Discovery));
+        let host = request.headers().get(http::header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let value: Value = match &target {
+            Target::Health => return Ok(Response::new(Body::from("ok"))),
+            Target::Version => discovery::version(),
+            Target::CoreVersions | Target::Groups if aggregated => {
+                let core = matches!(target, Target::CoreVersions);
+                let mut response = json_response(200, discovery::aggregated(kinds, core).to_string());
+                response.headers_mut().insert(
+                    http::header::CONTENT_TYPE,
+                    http::HeaderValue::from_static("application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"),
+                );
+                return Ok(response);
+            }
+            Target::CoreVersions => discovery::core_versions(host),
+            Target::Groups => discovery::groups(kinds),
+            Target::Group(name) => discovery::group(kinds, name).ok_or_else(ApiError::no_resource)?,
+            Target::Resources { group, version } => {
+                discovery::resources(kinds, group, version).ok_or_else(ApiError::no_resource)?
+            }
+            Target::OpenApiIndex => openapi::index(kinds),
+            Target::OpenApi(group_version) => {
+                openapi::document(kinds, group_version).ok_or_else(ApiError::no_resource)?
+            }
+            Target::Resource(_) | Target::Unknown => return Err(ApiError::no_resource()),
+        };
+        Ok(json_response(200, value.to_string()))
+    }
+
+    async fn resource(&self, path: &ResourcePath, request: Request<Body>) -> ApiResult<Response<Body>> {
+        let kind = discovery::find(self.parts.kinds, &path.group, &path.version, &path.resource)
+            .ok_or_else(ApiError::no_resource)?;
+        if path.namespace.is_some() && !kind.namespaced {
+            return Err(ApiError::no_resource());
+        }
+        if path.name.is_some() && kind.namespaced && path.namespace.is_none() {
+            return Err(ApiError::no_resource());
+        }
+        let part = match path.subresource.as_deref() {
+            None => None,
+            Some(word) => Some(part_of(kind, word).ok_or_else(ApiError::no_resource)?),
+        };
+        let query = Query::parse(request.uri().query())?;
+        // These pass the request on whole: its body may be a stream and its connection may be upgraded.
+        if let Some(part @ (Subresource::Log | Subresource::Exec | Subresource::Proxy)) = part {
+            return self.pass_on(kind, path, &query, part, request).await;
+        }
+        let (head, body) = request.into_parts();
+        let call = Call { kind, path, query, headers: &head.headers };
+        let on_object = path.name.is_some();
+        match (head.method, part) {
+            (Method::GET, None | Some(Subresource::Status)) if on_object => self.get(&call),
+            (Method::GET, None) if call.query.flag("watch") => self.watch(&call),
+            (Method::GET, None) => self.list(&call),
+            (Method::POST, None) if !on_object => self.create(&call, body::read(body).await?).await,
+            (Method::POST, Some(Subresource::Binding)) => self.bind(&call, body::read(body).await?).await,
+            (Method::PUT, None | Some(Subresource::Status)) if on_object => {
+                self.replace(&call, part.is_some(), body::read(body).await?).await
+            }
+            (Method::PUT, Some(Subresource::Finalize)) => self.finalize(&call, body::read(body).await?).await,
+            (Method::PATCH, None | Some(Subresource::Status)) if on_object => {
+                self.patch(&call, part.is_some(), body::read(body).await?).await
+            }
+            (Method::DELETE, None) if on_object => self.delete(&call, body::read(body).await?).await,
+            (Method::DELETE, None) => self.delete_collection(&call, body::read(body).await?).await,
+            _ => Err(ApiError::method_not_allowed()),
+        }
+    }
+}
+
+fn part_of(kind: &Kind, word: &str) -> Option<Subresource> {
+    let part = match word {
+        "status" => Subresource::Status,
+        "binding" => Subresource::Binding,
+        "log" => Subresource::Log,
+        "exec" => Subresource::Exec,
+        "proxy" => Subresource::Proxy,
+        "finalize" => Subresource::Finalize,
+        _ => return None,
+    };
+    kind.subresources.contains(&part).then_some(part)
+}
+
+/// The verb of authorization.
+/// <https://kubernetes.io/docs/reference/access-authn-authz/authorization/#determine-the-request-verb>
+fn verb(method: &Method, target: &Target) -> &'static str {
+    let Target::Resource(path) = target else { return "get" };
+    match (method.as_str(), path.name.is_some()) {
+        ("GET" | "HEAD", true) => "get",
+        ("GET" | "HEAD", false) => "list",
+        ("POST", _) => "create",
+        ("PUT", _) => "update",
+        ("PATCH", _) => "patch",
+        ("DELETE", true) => "delete",
+        ("DELETE", false) => "deletecollection",
+        _ => "use",
+    }
+}
+
+/// Decodes what this server itself stored.
+fn stored_value(json: &[u8]) -> ApiResult<Value> {
+    serde_json::from_slice(json)
+        .map_err(|error| ApiError::internal(format!("a stored object cannot be read back: {error}")))
+}
+
+/// Adds a `Warning` header for each (RFC 9110 has retired the header; Kubernetes clients show it).
+fn with_warnings(mut response: Response<Body>, warnings: &[String]) -> Response<Body> {
+    /// More are not shown by any client.
+    const WARNINGS_MAX: usize = 32;
+    for warning in warnings.iter().take(WARNINGS_MAX) {
+        let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"");
+        if let Ok(value) = http::HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
+            response.headers_mut().append(http::header::WARNING, value);
+        }
+    }
+    response
+}
+
+struct OwnDoor {
+    api: Api,
+    user: User,
+}
+
+impl Door for OwnDoor {
+    fn call(&self, request: Request<Body>) -> BoxFuture<'static, Result<Response<Body>, ClientError>> {
+        let (api, user) = (self.api.clone(), self.user.clone());
+        Box::pin(async move { Ok(api.handle(Some(user), request).await) })
+    }
+}
+
+/// The list's own metadata.
+fn list_metadata(revision: crate::store::Revision, next: Option<String>, remaining: Option<u64>) -> Value {
+    let mut metadata = json!({"resourceVersion": revision.0.to_string()});
+    if let Some(next) = next {
+        metadata["continue"] = next.into();
+        if let Some(remaining) = remaining {
+            metadata["remainingItemCount"] = remaining.into();
+        }
+    }
+    metadata
 }

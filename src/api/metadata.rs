@@ -1,0 +1,231 @@
+//! `metadata`: what the server sets, what it keeps, what a client may not say.
+//! <https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/object-meta/>
+
+use super::kinds::{FieldError, Kind};
+use super::status::{ApiError, ApiResult};
+use crate::object::access::{map, text};
+use crate::object::names::{check_label_value, check_qualified, check_subdomain};
+use jiff::Timestamp;
+use rand::Rng;
+use serde_json::{Map, Value};
+
+/// All annotations of an object together, bytes (256 KiB, as upstream).
+const ANNOTATIONS_BYTES_MAX: usize = 256 * 1024;
+
+/// Letters and digits of generated names: no vowels and no look-alikes, so that no words come out.
+const GENERATED_ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+const GENERATED_LENGTH: usize = 5;
+/// Upstream cuts `generateName` so that the name stays a label.
+const GENERATED_BASE_BYTES_MAX: usize = 63 - GENERATED_LENGTH;
+
+/// What only the server writes; on an update it comes from the stored object.
+const SERVER_FIELDS: &[&str] = &[
+    "uid",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "generation",
+    "generateName",
+];
+
+/// RFC 3339 in whole seconds, as `metav1.Time` is written.
+pub fn timestamp(now: Timestamp) -> String {
+    now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// The metadata of an object, made where it is missing.
+pub fn metadata_mut(object: &mut Value) -> &mut Map<String, Value> {
+    let Value::Object(fields) = object else {
+        // `body::decode` lets only objects in.
+        unreachable!("objects are checked at the door")
+    };
+    let metadata = fields.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
+    if !metadata.is_object() {
+        *metadata = Value::Object(Map::new());
+    }
+    match metadata {
+        Value::Object(metadata) => metadata,
+        _ => unreachable!("made an object above"),
+    }
+}
+
+/// Namespace and name must be those of the path; fills the namespace in.
+pub fn place(kind: &Kind, object: &mut Value, namespace: Option<&str>, name: Option<&str>) -> ApiResult<()> {
+    let metadata = metadata_mut(object);
+    if !metadata.get("namespace").is_none_or(|value| value.is_string() || value.is_null()) {
+        return Err(ApiError::bad_request("metadata.namespace: must be a string"));
+    }
+    let given = metadata.get("namespace").and_then(Value::as_str).unwrap_or_default();
+    match namespace {
+        Some(namespace) if kind.namespaced => {
+            if !given.is_empty() && given != namespace {
+                return Err(ApiError::bad_request(format!(
+                    "the namespace of the provided object does not match the namespace sent on the request ({given} and {namespace})"
+                )));
+            }
+            metadata.insert("namespace".into(), namespace.into());
+        }
+        _ => {
+            metadata.remove("namespace");
+        }
+    }
+    if let Some(name) = name {
+        match metadata.get("name").and_then(Value::as_str).unwrap_or_default() {
+            "" => {
+                metadata.insert("name".into(), name.into());
+            }
+            given if given == name => {}
+            given => {
+                return Err(ApiError::bad_request(format!(
+                    "the name of the object ({given}) does not match the name on the URL ({name})"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What a new object gets from the server.
+pub fn prepare_create(object: &mut Value, now: Timestamp) {
+    let has_spec = object.get("spec").is_some();
+    let metadata = metadata_mut(object);
+    for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "managedFields", "resourceVersion"] {
+        metadata.remove(field);
+    }
+    metadata.insert("uid".into(), uuid::Uuid::new_v4().to_string().into());
+    metadata.insert("creationTimestamp".into(), timestamp(now).into());
+    if has_spec {
+        metadata.insert("generation".into(), 1.into());
+    }
+    drop_nulls(metadata);
+}
+
+/// A name from `generateName`, where no name was given.
+pub fn generate_name(object: &mut Value) -> bool {
+    let metadata = metadata_mut(object);
+    if metadata.get("name").and_then(Value::as_str).is_some_and(|name| !name.is_empty()) {
+        return false;
+    }
+    let Some(base) = metadata.get("generateName").and_then(Value::as_str).filter(|base| !base.is_empty()) else {
+        return false;
+    };
+    let mut end = base.len().min(GENERATED_BASE_BYTES_MAX);
+    while !base.is_char_boundary(end) {
+        end -= 1;
+    }
+    let mut name = base[..end].to_owned();
+    let mut random = rand::rng();
+    for _ in 0..GENERATED_LENGTH {
+        name.push(char::from(GENERATED_ALPHABET[random.random_range(0..GENERATED_ALPHABET.len())]));
+    }
+    metadata.insert("name".into(), name.into());
+    true
+}
+
+/// What an updated object keeps of the stored one; `generation` rises with the spec.
+pub fn prepare_update(old: &Value, object: &mut Value) {
+    let spec_changed = old.get("spec") != object.get("spec");
+    let metadata = metadata_mut(object);
+    for &field in SERVER_FIELDS {
+        match old["metadata"].get(field) {
+            Some(value) => metadata.insert(field.into(), value.clone()),
+            None => metadata.remove(field),
+        };
+    }
+    metadata.remove("selfLink");
+    metadata.remove("managedFields");
+    if spec_changed && let Some(generation) = metadata.get("generation").and_then(Value::as_i64) {
+        metadata.insert("generation".into(), (generation + 1).into());
+    }
+    drop_nulls(metadata);
+}
+
+fn drop_nulls(metadata: &mut Map<String, Value>) {
+    metadata.retain(|_, value| !value.is_null());
+}
+
+/// Everything wrong with the metadata of an object.
+pub fn validate(object: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let mut wrong = |field: &str, message: String| {
+        errors.push(FieldError { field: field.to_owned(), reason: "FieldValueInvalid", message });
+    };
+    let name = text(object, "/metadata/name");
+    if name.is_empty() {
+        return vec![FieldError {
+            field: "metadata.name".into(),
+            reason: "FieldValueRequired",
+            message: "Required value: name or generateName is required".into(),
+        }];
+    }
+    if let Err(rule) = check_subdomain(name) {
+        wrong("metadata.name", format!("Invalid value: {name:?}: {rule}"));
+    }
+    for (key, value) in map(object, "/metadata/labels") {
+        if let Err(rule) = check_qualified(key) {
+            wrong("metadata.labels", format!("Invalid value: {key:?}: {rule}"));
+        }
+        if let Some(value) = value.as_str()
+            && let Err(rule) = check_label_value(value)
+        {
+            wrong("metadata.labels", format!("Invalid value: {value:?}: {rule}"));
+        }
+    }
+    let mut bytes = 0;
+    for (key, value) in map(object, "/metadata/annotations") {
+        bytes += key.len() + value.as_str().map_or(0, str::len);
+        if let Err(rule) = check_qualified(&key.to_lowercase()) {
+            wrong("metadata.annotations", format!("Invalid value: {key:?}: {rule}"));
+        }
+    }
+    for finalizer in crate::object::access::list(object, "/metadata/finalizers") {
+        let finalizer = finalizer.as_str().unwrap_or_default();
+        if let Err(rule) = check_qualified(finalizer) {
+            wrong("metadata.finalizers", format!("Invalid value: {finalizer:?}: {rule}"));
+        }
+    }
+    if bytes > ANNOTATIONS_BYTES_MAX {
+        errors.push(FieldError {
+            field: "metadata.annotations".into(),
+            reason: "FieldValueTooLong",
+            message: format!("Too long: may not be more than {ANNOTATIONS_BYTES_MAX} bytes"),
+        });
+    }
+    errors
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn bad_metadata_is_named() {
+        let fields = |object: Value| validate(&object).into_iter().map(|error| error.field).collect::<Vec<_>>();
+        assert_eq!(fields(json!({"metadata": {"name": "a", "labels": {"app": "b"}}})), Vec::<String>::new());
+        assert_eq!(fields(json!({"metadata": {}})), ["metadata.name"]);
+        assert_eq!(fields(json!({"metadata": {"name": "A"}})), ["metadata.name"]);
+        assert_eq!(fields(json!({"metadata": {"name": "a", "labels": {"/": "-"}}})), ["metadata.labels"; 2]);
+        let long = "x".repeat(ANNOTATIONS_BYTES_MAX);
+        assert_eq!(fields(json!({"metadata": {"name": "a", "annotations": {"a": long}}})), ["metadata.annotations"]);
+    }
+
+    #[test]
+    fn the_server_keeps_what_is_its_own() {
+        let old = json!({"metadata": {"name": "a", "uid": "u", "creationTimestamp": "t", "generation": 1}, "spec": {"x": 1}});
+        let mut new = json!({"metadata": {"name": "a", "uid": "other", "deletionTimestamp": "z"}, "spec": {"x": 2}});
+        prepare_update(&old, &mut new);
+        assert_eq!(
+            new,
+            json!({"metadata": {"name": "a", "uid": "u", "creationTimestamp": "t", "generation": 2}, "spec": {"x": 2}})
+        );
+    }
+
+    #[test]
+    fn generated_names_are_short_and_fit() {
+        let mut object = json!({"metadata": {"generateName": "x".repeat(100)}});
+        assert!(generate_name(&mut object));
+        assert_eq!(text(&object, "/metadata/name").len(), 63);
+        assert!(!generate_name(&mut object));
+    }
+}

@@ -1,0 +1,100 @@
+//! The API's socket: TLS, HTTP/1.1 and HTTP/2, and the user behind a client certificate.
+
+use super::{Api, User};
+use crate::mesh::identity::holder;
+use axum::body::Body;
+use http::Request;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// A connection costs some tens of KiB; more at once than this are made to wait by the kernel's queue.
+const CONNECTIONS_MAX: usize = 256;
+
+/// A client that does not finish its handshake or its request's head by then is gone or means harm.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Streams of one HTTP/2 connection: a client-go process multiplexes all its watches over one.
+const STREAMS_MAX: u32 = 250;
+
+/// Time for running requests after `stop`; watches and follows do not end by themselves.
+const DRAIN: Duration = Duration::from_millis(500);
+
+/// The group of every user that was recognised.
+const AUTHENTICATED: &str = "system:authenticated";
+
+/// Serves `api` on `listener` until `stop`.
+pub async fn serve(api: Api, listener: TcpListener, tls: rustls::ServerConfig, stop: CancellationToken) {
+    let acceptor = TlsAcceptor::from(Arc::new(tls));
+    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let connections = TaskTracker::new();
+    let last_call = stop.child_token();
+    loop {
+        let Ok(place) = room.clone().acquire_owned().await else { return };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => break,
+        };
+        let socket = match accepted {
+            Ok((socket, _)) => socket,
+            Err(error) => {
+                // Out of file descriptors, most likely: it passes when connections close.
+                tracing::warn!("cannot accept a connection: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let (api, acceptor, stop) = (api.clone(), acceptor.clone(), last_call.clone());
+        connections.spawn(async move {
+            connection(api, socket, acceptor, stop).await;
+            drop(place);
+        });
+    }
+    connections.close();
+    let _ = tokio::time::timeout(DRAIN * 2, connections.wait()).await;
+}
+
+async fn connection(api: Api, socket: TcpStream, acceptor: TlsAcceptor, stop: CancellationToken) {
+    let _ = socket.set_nodelay(true);
+    let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(socket)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return tracing::debug!("TLS handshake failed: {error}"),
+        Err(_) => return tracing::debug!("TLS handshake took too long"),
+    };
+    let user = stream.get_ref().1.peer_certificates().and_then(<[_]>::first).and_then(holder).map(|holder| User {
+        name: holder.common_name,
+        groups: holder.organisations.into_iter().chain([AUTHENTICATED.to_owned()]).collect(),
+    });
+    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+        let (api, user) = (api.clone(), user.clone());
+        async move { Ok::<_, Infallible>(api.handle(user, request.map(Body::new)).await) }
+    });
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX);
+    let serving = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    tokio::pin!(serving);
+    let result = tokio::select! {
+        result = serving.as_mut() => result,
+        () = stop.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            // Whatever streams on after that is cut.
+            match tokio::time::timeout(DRAIN, serving.as_mut()).await {
+                Ok(result) => result,
+                Err(_) => return,
+            }
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!("connection ended: {error}");
+    }
+}

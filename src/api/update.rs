@@ -1,0 +1,202 @@
+//! PUT and PATCH, on an object or on its status.
+
+use super::body::OBJECT_BYTES_MAX;
+use super::create::ATTEMPTS_MAX;
+use super::encode::{encode, fill};
+use super::kinds::Kind;
+use super::query::FieldValidation;
+use super::status::{ApiError, ApiResult};
+use super::{Api, Call, body, form, metadata, patch, stored_value, with_warnings};
+use crate::object::access::{list, text};
+use crate::store::{Expect, Key, Op, Stored, Txn, TxnOutcome};
+use axum::body::Body;
+use bytes::Bytes;
+use http::Response;
+use serde_json::Value;
+
+/// What a try to write came to.
+enum Tried {
+    Written(Bytes),
+    /// Someone else was first; the object must be read again.
+    Overtaken,
+}
+
+impl Api {
+    pub(super) async fn replace(&self, call: &Call<'_>, status: bool, body: Bytes) -> ApiResult<Response<Body>> {
+        let kind = call.kind;
+        let mut object = body::decode(call.headers, &body)?;
+        let warnings = body::check(kind, &mut object, call.query.field_validation()?)?;
+        let (name, key) = (call.name()?, call.key()?);
+        metadata::place(kind, &mut object, call.path.namespace.as_deref(), Some(name))?;
+        for _ in 0..ATTEMPTS_MAX {
+            let old = self.parts.store.get(&key)?.ok_or_else(|| ApiError::not_found(kind, name))?;
+            // Without a resourceVersion the client means: whatever is there.
+            check_revision(kind, name, &object, &old)?;
+            match self.write(call, &key, &old, object.clone(), status).await? {
+                Tried::Written(json) => {
+                    return Ok(with_warnings(form::object(kind, call.form()?, &call.query, 200, json)?, &warnings));
+                }
+                Tried::Overtaken => {}
+            }
+        }
+        Err(ApiError::modified(kind, name))
+    }
+
+    pub(super) async fn patch(&self, call: &Call<'_>, status: bool, body: Bytes) -> ApiResult<Response<Body>> {
+        let kind = call.kind;
+        let (name, key) = (call.name()?, call.key()?);
+        let content_type = body::media_type(call.headers);
+        if content_type == "application/apply-patch+yaml" {
+            return Err(ApiError::unsupported_media_type(
+                "server-side apply is not supported yet: use client-side apply (kubectl apply without --server-side)",
+            ));
+        }
+        let validation = call.query.field_validation()?;
+        for _ in 0..ATTEMPTS_MAX {
+            let old = self.parts.store.get(&key)?.ok_or_else(|| ApiError::not_found(kind, name))?;
+            let before = stored_value(&old.json)?;
+            let mut object = patch::apply(content_type, kind.kind, &before, &body).map_err(|error| match error {
+                patch::PatchError::Malformed(why) => ApiError::bad_request(why),
+                patch::PatchError::NotApplicable(why) => ApiError::unprocessable(why),
+            })?;
+            if !object.is_object() {
+                return Err(ApiError::unprocessable("the patched object is not an object"));
+            }
+            let warnings = check_patched(kind, &before, &mut object, validation)?;
+            metadata::place(kind, &mut object, call.path.namespace.as_deref(), Some(name))?;
+            check_revision(kind, name, &object, &old)?;
+            match self.write(call, &key, &old, object, status).await? {
+                Tried::Written(json) => {
+                    return Ok(with_warnings(form::object(kind, call.form()?, &call.query, 200, json)?, &warnings));
+                }
+                Tried::Overtaken => {}
+            }
+        }
+        Err(ApiError::modified(kind, name))
+    }
+
+    async fn write(&self, call: &Call<'_>, key: &Key, old: &Stored, object: Value, status: bool) -> ApiResult<Tried> {
+        let kind = call.kind;
+        let before = stored_value(&old.json)?;
+        let object = prepared(kind, &before, object, status)?;
+        if same_but_revision(&before, &object) {
+            return Ok(Tried::Written(old.json.clone()));
+        }
+        let encoded = encode(&object)?;
+        if call.query.dry_run()? {
+            return Ok(Tried::Written(fill(&encoded, old.revision)));
+        }
+        if is_finished(&object) {
+            return self.remove(kind, key, old, &object).await.map(|removed| match removed {
+                Some(revision) => Tried::Written(fill(&encoded, revision)),
+                None => Tried::Overtaken,
+            });
+        }
+        let put = Op::Put { key: key.clone(), body: encoded.clone(), expect: Expect::Revision(old.revision) };
+        Ok(match self.parts.writer.commit(Txn { ops: vec![put] }).await? {
+            TxnOutcome::Committed { revision } => Tried::Written(fill(&encoded, revision)),
+            TxnOutcome::Conflict { .. } => Tried::Overtaken,
+        })
+    }
+
+    /// Reads, changes and writes one object on the server's own account, until no one else is in the way.
+    pub(super) async fn modify(
+        &self,
+        kind: &'static Kind,
+        key: &Key,
+        name: &str,
+        mut change: impl FnMut(&mut Value) -> ApiResult<()>,
+    ) -> ApiResult<Bytes> {
+        for _ in 0..ATTEMPTS_MAX {
+            let old = self.parts.store.get(key)?.ok_or_else(|| ApiError::not_found(kind, name))?;
+            let mut object = stored_value(&old.json)?;
+            change(&mut object)?;
+            let encoded = encode(&object)?;
+            let put = Op::Put { key: key.clone(), body: encoded.clone(), expect: Expect::Revision(old.revision) };
+            if let TxnOutcome::Committed { revision } = self.parts.writer.commit(Txn { ops: vec![put] }).await? {
+                return Ok(fill(&encoded, revision));
+            }
+        }
+        Err(ApiError::modified(kind, name))
+    }
+}
+
+/// The object as it would be stored: what the client may change from `object`, everything else from `before`.
+fn prepared(kind: &Kind, before: &Value, mut object: Value, status: bool) -> ApiResult<Value> {
+    let name = text(before, "/metadata/name");
+    if status {
+        kind.strategy.prepare_status_update(before, &mut object);
+    } else {
+        kind.strategy.prepare_update(before, &mut object);
+    }
+    metadata::prepare_update(before, &mut object);
+    kind.strategy.default(&mut object);
+    let mut errors = metadata::validate(&object);
+    if !status {
+        errors.extend(kind.strategy.validate(&object));
+        errors.extend(kind.strategy.validate_update(before, &object));
+    }
+    if errors.is_empty() { Ok(object) } else { Err(ApiError::invalid(kind, name, &errors)) }
+}
+
+/// The client's precondition: the revision and uid it names, if it names them.
+fn check_revision(kind: &Kind, name: &str, object: &Value, old: &Stored) -> ApiResult<()> {
+    let asked = text(object, "/metadata/resourceVersion");
+    if !asked.is_empty() && asked != old.revision.0.to_string() {
+        return Err(ApiError::modified(kind, name));
+    }
+    let uid = text(object, "/metadata/uid");
+    if !uid.is_empty() && uid != text(&stored_value(&old.json)?, "/metadata/uid") {
+        return Err(ApiError::conflict(
+            kind,
+            name,
+            &format!("Precondition failed: UID in precondition: {uid}, which is not the UID in object meta"),
+        ));
+    }
+    Ok(())
+}
+
+/// Checks types and names; a field that was unknown before the patch already is not held against it.
+fn check_patched(kind: &Kind, before: &Value, object: &mut Value, validation: FieldValidation) -> ApiResult<Vec<String>> {
+    if object.to_string().len() > OBJECT_BYTES_MAX {
+        return Err(ApiError::too_large("the patched object", OBJECT_BYTES_MAX));
+    }
+    if validation == FieldValidation::Strict {
+        let known = (kind.check)(before).unknown;
+        let fresh: Vec<String> = (kind.check)(object)
+            .unknown
+            .into_iter()
+            .filter(|path| !known.contains(path))
+            .map(|path| format!("unknown field {path:?}"))
+            .collect();
+        if !fresh.is_empty() {
+            return Err(ApiError::bad_request(format!("strict decoding error: {}", fresh.join(", "))));
+        }
+    }
+    let softer = if validation == FieldValidation::Strict { FieldValidation::Ignore } else { validation };
+    body::check(kind, object, softer)
+}
+
+fn same_but_revision(before: &Value, object: &Value) -> bool {
+    let (Some(one), Some(other)) = (before.as_object(), object.as_object()) else { return false };
+    let rest = |fields: &serde_json::Map<String, Value>| fields.keys().filter(|name| *name != "metadata").count();
+    let metadata = |fields: &serde_json::Map<String, Value>| {
+        let mut metadata = fields.get("metadata").cloned().unwrap_or_default();
+        if let Some(metadata) = metadata.as_object_mut() {
+            metadata.remove("resourceVersion");
+        }
+        metadata
+    };
+    rest(one) == rest(other)
+        && one.iter().filter(|(name, _)| *name != "metadata").all(|(name, value)| other.get(name) == Some(value))
+        && metadata(one) == metadata(other)
+}
+
+/// A deleted object whose last finalizer is gone, and whose grace is over, goes too.
+pub(super) fn is_finished(object: &Value) -> bool {
+    let metadata = &object["metadata"];
+    metadata["deletionTimestamp"].is_string()
+        && list(object, "/metadata/finalizers").is_empty()
+        && metadata["deletionGracePeriodSeconds"].as_i64().unwrap_or(0) == 0
+        && object["spec"]["finalizers"].as_array().is_none_or(Vec::is_empty)
+}

@@ -1,0 +1,150 @@
+//! Images from a real registry and from archives.
+
+use crate::busybox;
+use crate::common::{Ran, eventually, run, run_with_input};
+use crate::{namespace, shared};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+pub const TESTS: &[(&str, fn())] = &[
+    ("a_pod_runs_an_image_pulled_from_a_registry", a_pod_runs_an_image_pulled_from_a_registry),
+    ("pull_policies_and_failures_show_in_the_status", pull_policies_and_failures_show_in_the_status),
+    ("damaged_archives_are_refused", damaged_archives_are_refused),
+];
+
+/// Debian's docker-registry on a loopback port.
+struct Registry {
+    process: Child,
+    address: String,
+    directory: tempfile::TempDir,
+}
+
+impl Registry {
+    fn start() -> Registry {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port();
+        let address = format!("127.0.0.1:{port}");
+        let settings = directory.path().join("registry.yml");
+        let storage = directory.path().join("storage");
+        std::fs::write(
+            &settings,
+            format!(
+                "version: 0.1\nlog: {{accesslog: {{disabled: false}}}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: {address}}}\n",
+                storage.display()
+            ),
+        )
+        .expect("settings");
+        let log = std::fs::File::create(directory.path().join("registry.log")).expect("log");
+        let process = Command::new("docker-registry")
+            .arg("serve")
+            .arg(&settings)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("log"))
+            .stderr(log)
+            .spawn()
+            .expect("Debian's package docker-registry is installed");
+        assert!(eventually(|| TcpStream::connect(&address).is_ok()), "the registry does not listen");
+        Registry { process, address, directory }
+    }
+
+    /// Blobs asked for so far, by the registry's own access log.
+    fn blobs_served(&self) -> usize {
+        std::fs::read_to_string(self.directory.path().join("registry.log"))
+            .expect("log")
+            .lines()
+            .filter(|line| line.contains("\"GET /v2/") && line.contains("/blobs/"))
+            .count()
+    }
+
+    fn push(&self, archive: &Path, name: &str) -> Ran {
+        run(Command::new("skopeo").args(["copy", "--quiet", "--dest-tls-verify=false"]).args([
+            format!("docker-archive:{}", archive.display()),
+            format!("docker://{}/{name}", self.address),
+        ]))
+        .must()
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn a_pod_runs_an_image_pulled_from_a_registry() {
+    let node = namespace("pulled");
+    let registry = Registry::start();
+    let archive = registry.directory.path().join("busybox.tar");
+    busybox::write_archive_with(&archive, "only for the registry");
+    registry.push(&archive, "harbour/busybox:7");
+    let image = format!("{}/harbour/busybox:7", registry.address);
+
+    let pulled = node.coracle(&["image", "pull", &image]).must();
+    let told = pulled.stdout + &pulled.stderr;
+    assert!(told.contains("sha256:") && told.contains('%'), "no progress in {told}");
+    let served = registry.blobs_served();
+    assert!(served >= 1, "the registry served no layer");
+    node.coracle(&["image", "pull", &image]).must();
+    assert_eq!(registry.blobs_served(), served, "the second pull transferred something");
+    node.coracle(&["image", "ls"]).must_say("harbour/busybox");
+
+    let manifest = format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: from-registry}}\nspec:\n  restartPolicy: Never\n  containers: [{{name: main, image: '{image}', imagePullPolicy: Always, command: [cat, /etc/mark]}}]\n"
+    );
+    node.kubectl_input(&["-n", "pulled", "apply", "-f", "-"], &manifest).must();
+    node.wait_for("pulled", "pod/from-registry", "{.status.phase}", "Succeeded");
+    node.kubectl(&["-n", "pulled", "logs", "from-registry"]).must_say("only for the registry");
+    node.kubectl(&["-n", "pulled", "describe", "pod", "from-registry"]).must_say("Pulling").must_say("Pulled");
+    assert_eq!(registry.blobs_served(), served);
+    node.kubectl(&["-n", "pulled", "delete", "pod", "from-registry"]).must();
+    node.coracle(&["image", "rm", &image]).must();
+}
+
+fn pull_policies_and_failures_show_in_the_status() {
+    let node = namespace("policies");
+    let reason = "{.status.containerStatuses[0].state.waiting.reason}";
+    for (name, image, policy, expected) in [
+        ("never", "test.local/absent:1", "Never", "ErrImageNeverPull"),
+        ("malformed", "Not A Reference", "IfNotPresent", "InvalidImageName"),
+        ("refused", "127.0.0.1:1/nothing/here:1", "IfNotPresent", "ImagePullBackOff"),
+    ] {
+        let manifest = format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec:\n  containers: [{{name: main, image: '{image}', imagePullPolicy: {policy}}}]\n"
+        );
+        node.kubectl_input(&["-n", "policies", "apply", "-f", "-"], &manifest).must();
+        node.wait_for("policies", &format!("pod/{name}"), reason, expected);
+    }
+    node.kubectl(&["-n", "policies", "delete", "pods", "--all"]).must();
+}
+
+fn damaged_archives_are_refused() {
+    let node = shared();
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let whole = directory.path().join("whole.tar");
+    busybox::write_archive_with(&whole, "soon damaged");
+    let bytes = std::fs::read(&whole).expect("archive");
+    let before = node.coracle(&["image", "ls"]).must().stdout;
+
+    let truncated = directory.path().join("truncated.tar");
+    std::fs::write(&truncated, &bytes[..bytes.len() / 2]).expect("file");
+    node.coracle(&["image", "import", &truncated.to_string_lossy()]).must_fail_with("truncated.tar");
+
+    let flipped = directory.path().join("flipped.tar");
+    let mut other = bytes.clone();
+    let middle = other.len() / 2;
+    other[middle] ^= 0xff;
+    std::fs::write(&flipped, &other).expect("file");
+    node.coracle(&["image", "import", &flipped.to_string_lossy()]).must_fail_with("digest");
+
+    let noise = directory.path().join("noise.tar");
+    std::fs::write(&noise, "this is no archive at all").expect("file");
+    node.coracle(&["image", "import", &noise.to_string_lossy()]).must_fail_with("archive");
+    node.coracle(&["image", "import", "/no/such/file.tar"]).must_fail_with("/no/such/file.tar");
+    assert_eq!(node.coracle(&["image", "ls"]).must().stdout, before);
+    // What was there before still works.
+    run_with_input(node.kubectl_command().args(["apply", "-f", "-"]), &crate::lifecycle::script_pod("unharmed", "Never", "true"))
+        .must();
+    node.wait_for("default", "pod/unharmed", "{.status.phase}", "Succeeded");
+}
