@@ -5,7 +5,8 @@ use crate::store::FOREIGN;
 use crate::store::engine::{Batch, Engine, EngineError};
 use openraft::storage::{LogFlushed, RaftLogStorage};
 use openraft::{
-    AnyError, Entry, LogId, LogState, OptionalSend, RaftLogId, RaftLogReader, StorageError, StorageIOError, Vote,
+    AnyError, Entry, LogId, LogState, OptionalSend, RaftLogId, RaftLogReader, StorageError,
+    StorageIOError, Vote,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -135,7 +136,8 @@ impl RaftLogStorage<Types> for Log {
 
     async fn save_vote(&mut self, vote: &Vote<NodeId>) -> Result<(), StorageError<NodeId>> {
         let mut batch = Batch::default();
-        let bytes = encode(&Some(vote)).map_err(|e| StorageIOError::write_vote(AnyError::new(&e)))?;
+        let bytes =
+            encode(&Some(vote)).map_err(|e| StorageIOError::write_vote(AnyError::new(&e)))?;
         batch.put(VOTE.to_vec(), bytes);
         let done = self.commit(batch).await;
         done.map_err(|e| StorageIOError::write_vote(AnyError::new(&e)).into())
@@ -182,8 +184,12 @@ impl RaftLogStorage<Types> for Log {
             engine.write(batch)?;
             engine.flush()?;
             let before = from.index.checked_sub(1);
-            let row = before.map(|index| engine.get(&entry_key(index))).transpose()?;
-            row.flatten().map(|bytes| decode::<Entry<Types>>(&bytes)).transpose()
+            let row = before
+                .map(|index| engine.get(&entry_key(index)))
+                .transpose()?;
+            row.flatten()
+                .map(|bytes| decode::<Entry<Types>>(&bytes))
+                .transpose()
         })
         .await
         .map_err(|e| StorageIOError::write_logs(AnyError::new(&e)))?;
@@ -250,7 +256,8 @@ fn keys(engine: &dyn Engine, from: u64, to: u64) -> Result<Vec<Vec<u8>>, EngineE
 }
 
 pub fn encode(value: &impl Serialize) -> Result<Vec<u8>, EngineError> {
-    postcard::to_allocvec(value).map_err(|e| EngineError(format!("a raft row cannot be written: {e}")))
+    postcard::to_allocvec(value)
+        .map_err(|e| EngineError(format!("a raft row cannot be written: {e}")))
 }
 
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, EngineError> {

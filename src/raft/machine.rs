@@ -7,8 +7,8 @@ use crate::store::Applier;
 use crate::store::engine::EngineError;
 use openraft::storage::{RaftStateMachine, Snapshot};
 use openraft::{
-    AnyError, BasicNode, Entry, EntryPayload, LogId, OptionalSend, RaftSnapshotBuilder, SnapshotMeta,
-    StorageError, StorageIOError, StoredMembership,
+    AnyError, BasicNode, Entry, EntryPayload, LogId, OptionalSend, RaftSnapshotBuilder,
+    SnapshotMeta, StorageError, StorageIOError, StoredMembership,
 };
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -107,7 +107,8 @@ impl RaftStateMachine<Types> for Machine {
             counts.push(txns.len() - before);
         }
         let applier = Arc::clone(&self.applier);
-        let tag = encode(&progress).map_err(|e| StorageIOError::write_state_machine(AnyError::new(&e)))?;
+        let tag = encode(&progress)
+            .map_err(|e| StorageIOError::write_state_machine(AnyError::new(&e)))?;
         let outcomes = blocking(move || applier.apply(&txns, &tag))
             .await
             .map_err(|e| StorageIOError::write_state_machine(AnyError::new(&e)))?;
@@ -137,7 +138,9 @@ impl RaftStateMachine<Types> for Machine {
         meta: &SnapshotMeta<NodeId, BasicNode>,
         snapshot: Box<Transfer>,
     ) -> Result<(), StorageError<NodeId>> {
-        let error = |e: EngineError| StorageIOError::write_snapshot(Some(meta.signature()), AnyError::new(&e));
+        let error = |e: EngineError| {
+            StorageIOError::write_snapshot(Some(meta.signature()), AnyError::new(&e))
+        };
         let progress = Progress {
             applied: meta.last_log_id,
             membership: meta.last_membership.clone(),
@@ -157,7 +160,9 @@ impl RaftStateMachine<Types> for Machine {
         Ok(())
     }
 
-    async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot<Types>>, StorageError<NodeId>> {
+    async fn get_current_snapshot(
+        &mut self,
+    ) -> Result<Option<Snapshot<Types>>, StorageError<NodeId>> {
         self.snapshot()
             .map_err(|e| StorageIOError::read_snapshot(None, AnyError::new(&e)).into())
     }

@@ -1,13 +1,13 @@
 //! The way to other voters. A one-voter cluster has none, so nothing here is ever dialled.
 
 use super::{NodeId, Types};
+use openraft::BasicNode;
 use openraft::error::{InstallSnapshotError, RPCError, RaftError, Unreachable};
 use openraft::network::{RPCOption, RaftNetwork, RaftNetworkFactory};
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, InstallSnapshotRequest, InstallSnapshotResponse,
     VoteRequest, VoteResponse,
 };
-use openraft::BasicNode;
 
 /// Peers of a cluster of one.
 #[derive(Debug, Clone, Copy)]

@@ -61,11 +61,12 @@ impl Raft {
         std::fs::create_dir_all(dir).map_err(|e| failed(&e))?;
         let lock = lock(dir)?;
         let (path, cache_bytes) = (dir.join("db"), profile.cache_bytes);
-        let engine: Arc<dyn Engine> = tokio::task::spawn_blocking(move || SledEngine::open(&path, cache_bytes))
-            .await
-            .map_err(|e| failed(&e))?
-            .map(Arc::new)
-            .map_err(|e| failed(&e))?;
+        let engine: Arc<dyn Engine> =
+            tokio::task::spawn_blocking(move || SledEngine::open(&path, cache_bytes))
+                .await
+                .map_err(|e| failed(&e))?
+                .map(Arc::new)
+                .map_err(|e| failed(&e))?;
         let (lease, leases) = mpsc::channel(1);
         let (applier, tag) = Applier::open(
             Arc::clone(&engine),
@@ -75,7 +76,8 @@ impl Raft {
         .map_err(|e| failed(&e))?;
         let store = applier.store();
         let log = Log::open(Arc::clone(&engine), lease.clone()).map_err(|e| failed(&e))?;
-        let machine = Machine::open(applier, &tag, dir.to_owned(), lease).map_err(|e| failed(&e))?;
+        let machine =
+            Machine::open(applier, &tag, dir.to_owned(), lease).map_err(|e| failed(&e))?;
         let config = Arc::new(config(profile).map_err(|e| failed(&e))?);
         let raft = openraft::Raft::<Types>::new(SELF, config, Alone, log, machine)
             .await

@@ -156,7 +156,8 @@ impl Proposer {
         let stat = nix::sys::statvfs::statvfs(&self.dir)
             .map_err(|e| WriteError::Disk(format!("{}: {e}", self.dir.display())))?;
         #[allow(clippy::useless_conversion)] // 32 bits wide on some targets
-        let free = u64::from(stat.blocks_available()).saturating_mul(u64::from(stat.fragment_size()));
+        let free =
+            u64::from(stat.blocks_available()).saturating_mul(u64::from(stat.fragment_size()));
         if free < FREE_BYTES_MIN {
             return Err(WriteError::Disk(format!(
                 "{}: {free} bytes are free, {FREE_BYTES_MIN} are needed; free some space and try again",

@@ -78,7 +78,9 @@ impl Transfer {
     /// Puts a received stream where a restart finds it; returns its path.
     pub async fn finish(self, dir: &Path) -> Result<PathBuf, EngineError> {
         let Transfer::Incoming(file) = self else {
-            return Err(EngineError("an outgoing snapshot cannot be installed".to_owned()));
+            return Err(EngineError(
+                "an outgoing snapshot cannot be installed".to_owned(),
+            ));
         };
         let path = dir.join(PENDING);
         let done = async {
@@ -151,7 +153,10 @@ impl Outgoing {
             SeekFrom::End(_) => None,
         };
         let target = target.ok_or_else(|| {
-            io::Error::new(io::ErrorKind::Unsupported, "a snapshot's end is not known before it is read")
+            io::Error::new(
+                io::ErrorKind::Unsupported,
+                "a snapshot's end is not known before it is read",
+            )
         })?;
         if target < self.position {
             self.stage = Stage::Start;
@@ -213,7 +218,11 @@ impl Frames {
         frames.read_exact(&mut magic)?;
         let revision = frames.next_frame()?.unwrap_or_default();
         let tag = frames.next_frame()?;
-        match (&magic == MAGIC, <[u8; 8]>::try_from(revision.as_slice()), tag) {
+        match (
+            &magic == MAGIC,
+            <[u8; 8]>::try_from(revision.as_slice()),
+            tag,
+        ) {
             (true, Ok(revision), Some(tag)) => {
                 Ok((Revision(u64::from_le_bytes(revision)), tag, frames))
             }
@@ -252,7 +261,10 @@ impl Frames {
     }
 
     fn damaged(&self, what: &str) -> EngineError {
-        EngineError(format!("{}: the snapshot is damaged: {what}", self.path.display()))
+        EngineError(format!(
+            "{}: the snapshot is damaged: {what}",
+            self.path.display()
+        ))
     }
 }
 
@@ -277,7 +289,11 @@ fn one_way() -> io::Error {
 }
 
 impl AsyncRead for Transfer {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Transfer::Outgoing(outgoing) => Poll::Ready(outgoing.read(buf)),
             Transfer::Incoming(file) => Pin::new(file).poll_read(cx, buf),
@@ -286,7 +302,11 @@ impl AsyncRead for Transfer {
 }
 
 impl AsyncWrite for Transfer {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Transfer::Outgoing(_) => Poll::Ready(Err(one_way())),
             Transfer::Incoming(file) => Pin::new(file).poll_write(cx, buf),

@@ -3,9 +3,7 @@
 use super::engine::{Batch, Engine, EngineError};
 use super::rows::{self, Head, Row};
 use super::window::{Past, Window};
-use super::{
-    Change, Expect, Key, News, Op, Revision, Shared, Store, Txn, TxnOutcome,
-};
+use super::{Change, Expect, Key, News, Op, Revision, Shared, Store, Txn, TxnOutcome};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -137,7 +135,9 @@ impl Applier {
     }
 
     fn announce(&self, revision: Revision) {
-        self.shared.news.send_modify(|news| news.revision = revision);
+        self.shared
+            .news
+            .send_modify(|news| news.revision = revision);
     }
 
     fn read(&self, key: &Key, touched: &Touched) -> Result<Option<Row>, EngineError> {
@@ -183,7 +183,10 @@ impl Applier {
                 Op::Delete { key, .. } => (key, None),
                 Op::Put { key, body, .. } => {
                     let json = rows::stamp(body, revision).ok_or_else(|| {
-                        EngineError(format!("{}: the place for the revision is outside the body", key.0))
+                        EngineError(format!(
+                            "{}: the place for the revision is outside the body",
+                            key.0
+                        ))
                     })?;
                     (key, Some(json))
                 }

@@ -32,11 +32,7 @@ pub struct Row {
 impl Row {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.json.len() + 24);
-        for number in [
-            self.revision.0,
-            self.created.0,
-            self.json.len() as u64,
-        ] {
+        for number in [self.revision.0, self.created.0, self.json.len() as u64] {
             put_varint(&mut out, number);
         }
         out.extend_from_slice(&self.json);

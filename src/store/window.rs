@@ -129,7 +129,9 @@ impl Window {
     /// Sequence number of the first change after `revision`.
     pub fn seek(&self, revision: Revision) -> Result<u64, StoreError> {
         self.check(revision)?;
-        let index = self.changes.partition_point(|p| p.change.revision <= revision);
+        let index = self
+            .changes
+            .partition_point(|p| p.change.revision <= revision);
         Ok(self.first + index as u64)
     }
 
@@ -154,7 +156,9 @@ impl Window {
         keep: impl Fn(&str) -> bool,
     ) -> Result<BTreeMap<String, Option<Row>>, StoreError> {
         self.check(revision)?;
-        let start = self.changes.partition_point(|p| p.change.revision <= revision);
+        let start = self
+            .changes
+            .partition_point(|p| p.change.revision <= revision);
         let mut before = BTreeMap::new();
         for past in self.changes.range(start..) {
             let key = past.change.key.0.as_str();
