@@ -1,8 +1,9 @@
-//! The raft log and vote, as rows of the engine.
+//! The raft log in files of its own; the vote and the purge position, which change seldom, as rows of the engine.
 
+use super::segments::Segments;
 use super::{NodeId, Types};
-use crate::store::FOREIGN;
 use crate::store::engine::{Batch, Engine, EngineError};
+use crate::store::{Applier, FOREIGN};
 use openraft::storage::{LogFlushed, RaftLogStorage};
 use openraft::{
     AnyError, Entry, LogId, LogState, OptionalSend, RaftLogId, RaftLogReader, StorageError,
@@ -12,18 +13,19 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
 use std::ops::{Bound, RangeBounds};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
 const VOTE: &[u8] = &[FOREIGN, b'v'];
 const PURGED: &[u8] = &[FOREIGN, b'p'];
-/// Log rows: this, then the index in big-endian order.
-const ENTRY: [u8; 2] = [FOREIGN, b'l'];
 
 /// The log; clones share it.
 #[derive(Debug, Clone)]
 pub struct Log {
     engine: Arc<dyn Engine>,
+    applier: Arc<Applier>,
+    segments: Arc<Mutex<Segments>>,
     tail: Arc<Mutex<Tail>>,
     /// Dropped with the last user of the engine: closing waits for that.
     _lease: mpsc::Sender<()>,
@@ -38,17 +40,28 @@ struct Tail {
 }
 
 impl Log {
-    pub fn open(engine: Arc<dyn Engine>, lease: mpsc::Sender<()>) -> Result<Log, EngineError> {
+    /// `dir` holds the log's files; `applier` is asked to make the state durable before the log behind it goes.
+    pub fn open(
+        dir: &Path,
+        engine: Arc<dyn Engine>,
+        applier: Arc<Applier>,
+        lease: mpsc::Sender<()>,
+    ) -> Result<Log, EngineError> {
         let purged: Option<LogId<NodeId>> = read(&*engine, PURGED)?;
-        let first = purged.map_or(0, |id| id.index + 1);
-        // At most `log_entries` of the profile and some: walked once, at start.
-        let last = engine
-            .range(&entry_key(first), &entry_key(u64::MAX))
-            .last()
-            .transpose()?;
-        let last = match last {
-            Some((_, bytes)) => Some(decode::<Entry<Types>>(&bytes)?.log_id),
-            None => purged,
+        let mut segments = Segments::open(dir)?;
+        if let Some(purged) = purged {
+            // A crash may have come between the position and the removal.
+            segments.purge(purged.index)?;
+        }
+        let last = match segments.last() {
+            Some(index) if purged.is_none_or(|purged| index > purged.index) => {
+                let newest = segments.read(index, index + 1)?.pop();
+                newest
+                    .map(|bytes| decode::<Entry<Types>>(&bytes))
+                    .transpose()?
+                    .map(|entry| entry.log_id)
+            }
+            _ => purged,
         };
         let tail = Tail {
             last,
@@ -57,6 +70,8 @@ impl Log {
         };
         Ok(Log {
             engine,
+            applier,
+            segments: Arc::new(Mutex::new(segments)),
             tail: Arc::new(Mutex::new(tail)),
             _lease: lease,
         })
@@ -66,14 +81,13 @@ impl Log {
         self.tail.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes `batch` and flushes, off the asynchronous threads.
-    async fn commit(&self, batch: Batch) -> Result<(), EngineError> {
-        let engine = Arc::clone(&self.engine);
-        blocking(move || {
-            engine.write(batch)?;
-            engine.flush()
-        })
-        .await
+    /// Runs `work` on the files, off the asynchronous threads.
+    async fn files<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Segments) -> Result<T, EngineError> + Send + 'static,
+    ) -> Result<T, EngineError> {
+        let segments = Arc::clone(&self.segments);
+        blocking(move || work(&mut segments.lock().unwrap_or_else(PoisonError::into_inner))).await
     }
 }
 
@@ -107,12 +121,9 @@ impl RaftLogReader<Types> for Log {
                     .collect());
             }
         }
-        let engine = Arc::clone(&self.engine);
-        blocking(move || {
-            engine
-                .range(&entry_key(from), &entry_key(to))
-                .map(|row| decode(&row?.1))
-                .collect()
+        self.files(move |files| {
+            let payloads = files.read(from, to)?;
+            payloads.iter().map(|payload| decode(payload)).collect()
         })
         .await
         .map_err(|e| StorageIOError::read_logs(AnyError::new(&e)).into())
@@ -139,7 +150,12 @@ impl RaftLogStorage<Types> for Log {
         let bytes =
             encode(&Some(vote)).map_err(|e| StorageIOError::write_vote(AnyError::new(&e)))?;
         batch.put(VOTE.to_vec(), bytes);
-        let done = self.commit(batch).await;
+        let engine = Arc::clone(&self.engine);
+        let done = blocking(move || {
+            engine.write(batch)?;
+            engine.flush()
+        })
+        .await;
         done.map_err(|e| StorageIOError::write_vote(AnyError::new(&e)).into())
     }
 
@@ -158,12 +174,12 @@ impl RaftLogStorage<Types> for Log {
         I::IntoIter: OptionalSend,
     {
         let entries: Vec<Entry<Types>> = entries.into_iter().collect();
-        let mut batch = Batch::default();
+        let mut records = Vec::with_capacity(entries.len());
         for entry in &entries {
             let bytes = encode(entry).map_err(|e| StorageIOError::write_logs(AnyError::new(&e)))?;
-            batch.put(entry_key(entry.log_id.index), bytes);
+            records.push((entry.log_id.index, bytes));
         }
-        let done = self.commit(batch).await;
+        let done = self.files(move |files| files.append(&records)).await;
         if done.is_ok() {
             let mut tail = self.tail();
             tail.last = entries.last().map(|entry| entry.log_id).or(tail.last);
@@ -174,25 +190,16 @@ impl RaftLogStorage<Types> for Log {
     }
 
     async fn truncate(&mut self, from: LogId<NodeId>) -> Result<(), StorageError<NodeId>> {
-        let engine = Arc::clone(&self.engine);
-        let last = blocking(move || {
-            let keys = keys(&*engine, from.index, u64::MAX)?;
-            let mut batch = Batch::default();
-            for key in keys {
-                batch.delete(key);
-            }
-            engine.write(batch)?;
-            engine.flush()?;
-            let before = from.index.checked_sub(1);
-            let row = before
-                .map(|index| engine.get(&entry_key(index)))
-                .transpose()?;
-            row.flatten()
-                .map(|bytes| decode::<Entry<Types>>(&bytes))
-                .transpose()
-        })
-        .await
-        .map_err(|e| StorageIOError::write_logs(AnyError::new(&e)))?;
+        let last = self
+            .files(move |files| {
+                files.truncate(from.index)?;
+                let before = files.read(from.index.saturating_sub(1), from.index)?.pop();
+                before
+                    .map(|bytes| decode::<Entry<Types>>(&bytes))
+                    .transpose()
+            })
+            .await
+            .map_err(|e| StorageIOError::write_logs(AnyError::new(&e)))?;
         let mut tail = self.tail();
         tail.newest.clear();
         tail.last = last.map(|entry| entry.log_id).or(tail.purged);
@@ -200,17 +207,14 @@ impl RaftLogStorage<Types> for Log {
     }
 
     async fn purge(&mut self, upto: LogId<NodeId>) -> Result<(), StorageError<NodeId>> {
-        let engine = Arc::clone(&self.engine);
-        blocking(move || {
+        let (engine, applier) = (Arc::clone(&self.engine), Arc::clone(&self.applier));
+        self.files(move |files| {
             // The entries' effects first: until they are on stable storage the log is all there is of them.
-            engine.flush()?;
-            let keys = keys(&*engine, 0, upto.index.saturating_add(1))?;
             let mut batch = Batch::default();
-            for key in keys {
-                batch.delete(key);
-            }
             batch.put(PURGED.to_vec(), encode(&Some(upto))?);
-            engine.write(batch)
+            engine.write(batch)?;
+            applier.flush()?;
+            files.purge(upto.index)
         })
         .await
         .map_err(|e| StorageIOError::write_logs(AnyError::new(&e)))?;
@@ -242,17 +246,6 @@ pub async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work)
         .await
         .unwrap_or_else(|e| Err(EngineError(format!("the disk task ended early: {e}"))))
-}
-
-fn entry_key(index: u64) -> Vec<u8> {
-    [&ENTRY[..], &index.to_be_bytes()].concat()
-}
-
-fn keys(engine: &dyn Engine, from: u64, to: u64) -> Result<Vec<Vec<u8>>, EngineError> {
-    engine
-        .range(&entry_key(from), &entry_key(to))
-        .map(|row| Ok(row?.0.to_vec()))
-        .collect()
 }
 
 pub fn encode(value: &impl Serialize) -> Result<Vec<u8>, EngineError> {

@@ -34,7 +34,7 @@ pub struct Machine {
 impl Machine {
     /// `tag` is what the applier found beside the newest state; `dir` takes snapshots on their way in.
     pub fn open(
-        applier: Applier,
+        applier: Arc<Applier>,
         tag: &[u8],
         dir: PathBuf,
         lease: mpsc::Sender<()>,
@@ -48,7 +48,7 @@ impl Machine {
             progress = transfer::install(&applier, &dir, &pending)?;
         }
         Ok(Machine {
-            applier: Arc::new(applier),
+            applier,
             progress,
             dir,
             _lease: lease,

@@ -1,4 +1,4 @@
-//! openraft over sled: every write is a proposal, durable on a quorum before it is acknowledged.
+//! openraft over files of its own and the store: every write is a proposal, durable on a quorum before it is acknowledged.
 //!
 //! In: transactions from the API ([`Writer::commit`]). Out: their outcomes, after they are durable on a quorum and applied here;
 //! the [`crate::store::Store`] to read from.
@@ -20,6 +20,7 @@ mod machine;
 mod network;
 mod open;
 mod proposer;
+mod segments;
 #[cfg(test)]
 mod tests;
 mod transfer;

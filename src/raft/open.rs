@@ -1,6 +1,6 @@
 //! Opening and closing this node's raft member.
 
-use super::log::Log;
+use super::log::{Log, blocking};
 use super::machine::Machine;
 use super::network::Alone;
 use super::proposer::{Proposer, Writer};
@@ -16,6 +16,7 @@ use std::fmt::Display;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -34,7 +35,9 @@ pub struct Raft {
     pub writer: Writer,
     raft: Member,
     engine: Arc<dyn Engine>,
+    applier: Arc<Applier>,
     proposer: JoinHandle<()>,
+    flusher: JoinHandle<()>,
     stop: CancellationToken,
     /// Ends once log and state machine are dropped.
     leases: mpsc::Receiver<()>,
@@ -75,9 +78,16 @@ impl Raft {
         )
         .map_err(|e| failed(&e))?;
         let store = applier.store();
-        let log = Log::open(Arc::clone(&engine), lease.clone()).map_err(|e| failed(&e))?;
-        let machine =
-            Machine::open(applier, &tag, dir.to_owned(), lease).map_err(|e| failed(&e))?;
+        let applier = Arc::new(applier);
+        let log = Log::open(
+            &dir.join("log"),
+            Arc::clone(&engine),
+            Arc::clone(&applier),
+            lease.clone(),
+        )
+        .map_err(|e| failed(&e))?;
+        let machine = Machine::open(Arc::clone(&applier), &tag, dir.to_owned(), lease)
+            .map_err(|e| failed(&e))?;
         let config = Arc::new(config(profile).map_err(|e| failed(&e))?);
         let raft = openraft::Raft::<Types>::new(SELF, config, Alone, log, machine)
             .await
@@ -100,13 +110,20 @@ impl Raft {
             .map_err(|e| failed(&e))?;
         let (writer, proposer) = Proposer::new(dir.to_owned());
         let stop = CancellationToken::new();
+        let flusher = tokio::spawn(flush_in_place(
+            Arc::clone(&applier),
+            Duration::from_millis(profile.flush_ms),
+            stop.clone(),
+        ));
         let proposer = tokio::spawn(proposer.run(raft.clone(), stop.clone()));
         Ok(Raft {
             store,
             writer,
             raft: Member(raft),
             engine,
+            applier,
             proposer,
+            flusher,
             stop,
             leases,
             lock,
@@ -126,7 +143,9 @@ impl Raft {
             writer,
             raft,
             engine,
+            applier,
             proposer,
+            flusher,
             stop,
             mut leases,
             lock,
@@ -134,6 +153,9 @@ impl Raft {
         stop.cancel();
         if let Err(e) = proposer.await {
             tracing::warn!("the proposer ended early: {e}");
+        }
+        if let Err(e) = flusher.await {
+            tracing::warn!("the flusher ended early: {e}");
         }
         if let Err(e) = raft.0.shutdown().await {
             tracing::warn!("raft ended early: {e}");
@@ -145,8 +167,8 @@ impl Raft {
         store.close();
         drop(store);
         let flushed = tokio::task::spawn_blocking(move || {
-            let flushed = engine.flush();
-            drop(engine);
+            let flushed = applier.flush();
+            drop((applier, engine));
             flushed
         })
         .await;
@@ -157,6 +179,32 @@ impl Raft {
             Err(e) => tracing::warn!("the last flush ended early: {e}"),
         }
         drop(lock);
+    }
+}
+
+/// Writes the state in place once changes have waited for `wait`, so that a restart replays little. Idle, it sleeps.
+async fn flush_in_place(applier: Arc<Applier>, wait: Duration, stop: CancellationToken) {
+    let mut changes = applier.subscribe();
+    loop {
+        let waited = async {
+            changes.changed().await.is_ok() && {
+                tokio::time::sleep(wait).await;
+                true
+            }
+        };
+        let waited = tokio::select! {
+            () = stop.cancelled() => return,
+            waited = waited => waited,
+        };
+        if !waited {
+            return;
+        }
+        changes.mark_unchanged();
+        let applier = Arc::clone(&applier);
+        if let Err(e) = blocking(move || applier.flush()).await {
+            // Nothing acknowledged is lost: the log keeps it until a flush succeeds.
+            tracing::warn!("the state could not be flushed; it stays in the log: {e}");
+        }
     }
 }
 

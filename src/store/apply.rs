@@ -1,5 +1,6 @@
 //! The writing side: applies ordered transactions. Whoever holds the [`Applier`] orders them; there is one.
 
+use super::dirty::Dirty;
 use super::engine::{Batch, Engine, EngineError};
 use super::rows::{self, Head, Row};
 use super::window::{Past, Window};
@@ -36,6 +37,7 @@ impl Applier {
             engine,
             window: Mutex::new(window),
             applying: Mutex::new(()),
+            dirty: Mutex::new(Dirty::default()),
             news,
         });
         Ok((Applier { shared }, head.tag))
@@ -48,7 +50,7 @@ impl Applier {
         }
     }
 
-    /// Applies `txns` in order, in one atomic batch with `tag`. On an error nothing is changed.
+    /// Applies `txns` in order; `tag` reaches the engine in the same atomic batch as they do.
     pub fn apply(&self, txns: &[Txn], tag: &[u8]) -> Result<Vec<TxnOutcome>, EngineError> {
         let _applying = self
             .shared
@@ -72,21 +74,20 @@ impl Applier {
             }
             outcomes.push(TxnOutcome::Committed { revision });
         }
-        let mut batch = Batch::default();
-        for (key, row) in &touched {
-            batch
-                .rows
-                .push((rows::object_key(&key.0), row.as_ref().map(Row::encode)));
-        }
-        batch.put(rows::HEAD.to_vec(), encode_head(revision, tag)?);
-        // Staged first: a list that meets a new row in the engine must find how to undo it.
+        // Staged first: a list that meets a new row must find how to undo it.
         self.shared.window().stage(past);
-        if let Err(error) = self.shared.engine.write(batch) {
-            self.shared.window().unstage();
-            return Err(error);
+        {
+            let mut dirty = self.shared.dirty();
+            for (key, row) in touched {
+                dirty.set(key.0, row);
+            }
+            dirty.set_head(revision, tag);
         }
         self.shared.window().publish(revision);
         self.announce(revision);
+        if self.shared.dirty().full() {
+            self.spill()?;
+        }
         Ok(outcomes)
     }
 
@@ -103,6 +104,7 @@ impl Applier {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let engine = &self.shared.engine;
+        *self.shared.dirty() = Dirty::default();
         let (from, to) = (rows::object_key(""), rows::objects_end(""));
         loop {
             let mut batch = Batch::default();
@@ -129,9 +131,32 @@ impl Applier {
         Ok(())
     }
 
-    /// Makes everything applied durable.
+    /// Makes everything applied durable in place; writes nothing where nothing changed.
     pub fn flush(&self) -> Result<(), EngineError> {
+        {
+            let _applying = self
+                .shared
+                .applying
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            self.spill()?;
+        }
         self.shared.engine.flush()
+    }
+
+    /// Writes what has gathered to the engine. `applying` is held by the caller, so nothing is added meanwhile.
+    fn spill(&self) -> Result<(), EngineError> {
+        let batch = self.shared.dirty().batch()?;
+        if let Some(batch) = batch {
+            self.shared.engine.write(batch)?;
+            *self.shared.dirty() = Dirty::default();
+        }
+        Ok(())
+    }
+
+    /// Wakes with every change applied.
+    pub(crate) fn subscribe(&self) -> tokio::sync::watch::Receiver<News> {
+        self.shared.news.subscribe()
     }
 
     fn announce(&self, revision: Revision) {
@@ -144,8 +169,7 @@ impl Applier {
         if let Some(row) = touched.get(key) {
             return Ok(row.clone());
         }
-        let bytes = self.shared.engine.get(&rows::object_key(&key.0))?;
-        bytes.map(Row::decode).transpose()
+        self.shared.row(key)
     }
 
     /// The first operation of `txn` whose condition does not hold.
@@ -224,9 +248,6 @@ fn read_head(engine: &dyn Engine) -> Result<Head, EngineError> {
 }
 
 fn encode_head(revision: Revision, tag: &[u8]) -> Result<Vec<u8>, EngineError> {
-    let head = Head {
-        revision,
-        tag: tag.to_vec(),
-    };
-    postcard::to_allocvec(&head).map_err(|e| EngineError(e.to_string()))
+    let tag = tag.to_vec();
+    Head { revision, tag }.encode()
 }

@@ -2,7 +2,8 @@
 
 use super::rows::{self, Row};
 use super::{Key, ListOptions, Page, Revision, Shared, StoreError, Stored};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::PoisonError;
 
 /// Rows taken from the engine at a time.
@@ -67,21 +68,45 @@ fn remaining(
     last: &str,
     at: Revision,
 ) -> Result<Option<u64>, StoreError> {
+    let dirty = dirty_after(shared, prefix, Some(last));
     let mut from = rows::object_key(last);
     from.push(0);
     let to = rows::objects_end(prefix);
-    let mut count = 0;
+    let mut keys = BTreeSet::new();
     for row in shared.engine.range(&from, &to).take(REMAINING_MAX + 1) {
-        row?;
-        count += 1;
+        keys.insert(rows::key_of_object(&row?.0)?.0);
+    }
+    if keys.len() > REMAINING_MAX {
+        return Ok(None);
+    }
+    for (key, row) in dirty {
+        match row {
+            Some(_) => keys.insert(key),
+            None => keys.remove(&key),
+        };
     }
     let unchanged = shared.window().revision() == at;
-    Ok((unchanged && count <= REMAINING_MAX).then_some(count as u64))
+    Ok(unchanged.then_some(keys.len() as u64))
+}
+
+/// What waits to be written, after `after` and with `prefix`.
+fn dirty_after(shared: &Shared, prefix: &str, after: Option<&str>) -> Vec<(String, Option<Row>)> {
+    let dirty = shared.dirty();
+    let from = match after {
+        Some(after) if after >= prefix => Bound::Excluded(after),
+        _ => Bound::Included(prefix),
+    };
+    dirty
+        .rows
+        .range::<str, _>((from, Bound::Unbounded))
+        .take_while(|(key, _)| key.starts_with(prefix))
+        .map(|(key, row)| (key.clone(), row.clone()))
+        .collect()
 }
 
 /// At most `wanted` rows after `after` with `prefix`, as they were at `at`.
 ///
-/// The engine's rows are read first and may be a mixture of any moments from `at` on. Then, for every key changed after `at`,
+/// What waits to be written is read first, then the engine (rows go from one to the other); together they may be a mixture of any moments from `at` on. Then, for every key changed after `at`,
 /// the oldest such change says what the key held at `at`: putting that back gives one revision, whatever was read.
 pub(super) fn rows_at(
     shared: &Shared,
@@ -104,6 +129,7 @@ pub(super) fn rows_at(
             }
             _ => rows::object_key(prefix),
         };
+        let dirty = dirty_after(shared, prefix, lower.as_deref());
         let mut chunk = BTreeMap::new();
         let mut read = 0;
         for row in shared.engine.range(&from, &to).take(CHUNK_ROWS) {
@@ -116,6 +142,15 @@ pub(super) fn rows_at(
         let upper = (!exhausted)
             .then(|| chunk.last_key_value().map(|(key, _)| key.clone()))
             .flatten();
+        for (key, row) in dirty {
+            if upper.as_deref().is_some_and(|upper| key.as_str() > upper) {
+                break;
+            }
+            match row {
+                Some(row) => chunk.insert(key, row),
+                None => chunk.remove(&key),
+            };
+        }
         let undo = shared.window().undo(at, prefix, |key| {
             lower.as_deref().is_none_or(|lower| key > lower)
                 && upper.as_deref().is_none_or(|upper| key <= upper)

@@ -6,13 +6,15 @@
 //! Out: objects as stored, bytes copied and never decoded; watches; `Compacted` for what history no longer holds.
 //!
 //! Invariants: a transaction takes effect at one revision or not at all; revisions only rise; a list shows exactly one
-//! revision, also while writes go on; the head row (revision and the caller's tag) is written in the same atomic batch as the
+//! revision, also while writes go on; changes gather in memory and reach the engine in large batches, so that an object that
+//! changes often is written seldom; the head row (revision and the caller's tag) is written in the same atomic batch as the
 //! objects it speaks of; memory is bounded by the profile (engine cache, history window).
 //!
 //! It never knows about raft, HTTP, Kubernetes kinds or JSON: an object is bytes with a place for its revision.
 //! What it writes is not flushed here; its owner can replay it, and calls [`Applier::flush`] before it forgets how.
 
 mod apply;
+mod dirty;
 pub mod engine;
 mod list;
 mod rows;
@@ -30,6 +32,7 @@ pub use sled_engine::SledEngine;
 pub use watch::Watch;
 
 use bytes::Bytes;
+use dirty::Dirty;
 use engine::{Engine, EngineError};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -165,6 +168,8 @@ struct Shared {
     engine: Arc<dyn Engine>,
     /// Locked for moments, never across the engine.
     window: Mutex<Window>,
+    /// Applied and not yet in the engine. Read before the engine: rows leave it only after the engine has them.
+    dirty: Mutex<Dirty>,
     /// Held by the applier while it writes, so that a reader can hold writes off as a last resort.
     applying: Mutex<()>,
     /// Wakes watches.
@@ -173,7 +178,7 @@ struct Shared {
 
 /// What watches are woken for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct News {
+pub(crate) struct News {
     revision: Revision,
     closed: bool,
 }
@@ -185,6 +190,21 @@ impl Shared {
     }
 }
 
+impl Shared {
+    fn dirty(&self) -> MutexGuard<'_, Dirty> {
+        self.dirty.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn row(&self, key: &Key) -> Result<Option<Row>, EngineError> {
+        let dirty = self.dirty().rows.get(&key.0).cloned();
+        if let Some(row) = dirty {
+            return Ok(row);
+        }
+        let bytes = self.engine.get(&rows::object_key(&key.0))?;
+        bytes.map(Row::decode).transpose()
+    }
+}
+
 impl Store {
     /// The revision of the newest applied change.
     pub fn revision(&self) -> Revision {
@@ -193,11 +213,8 @@ impl Store {
 
     /// The object under `key`, as it is now.
     pub fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
-        let Some(bytes) = self.shared.engine.get(&rows::object_key(&key.0))? else {
-            return Ok(None);
-        };
-        let row = Row::decode(bytes)?;
-        Ok(Some(Stored {
+        let row = self.shared.row(key)?;
+        Ok(row.map(|row| Stored {
             key: key.clone(),
             revision: row.revision,
             json: row.json,

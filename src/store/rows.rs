@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// Objects: this byte, then the key.
 const OBJECT: u8 = b's';
-/// Where the store stands: one row, written with every batch of changes.
+/// Where the store stands: one row, written in every batch of changes.
 pub const HEAD: &[u8] = b"m/head";
 /// First byte of rows that belong to whoever orders the transactions (its log, its votes).
 pub const FOREIGN: u8 = b'x';
@@ -18,6 +18,12 @@ pub struct Head {
     pub revision: Revision,
     /// What the caller wants to find again beside this revision; opaque here.
     pub tag: Vec<u8>,
+}
+
+impl Head {
+    pub fn encode(&self) -> Result<Vec<u8>, EngineError> {
+        postcard::to_allocvec(self).map_err(|e| EngineError(e.to_string()))
+    }
 }
 
 /// An object as on disk: `postcard` of (revision, created, JSON bytes).

@@ -68,19 +68,6 @@ impl Window {
         }
     }
 
-    /// The staged changes could not be written.
-    pub fn unstage(&mut self) {
-        while self
-            .changes
-            .back()
-            .is_some_and(|past| past.change.revision > self.revision)
-        {
-            if let Some(past) = self.changes.pop_back() {
-                self.bytes -= weight(&past.change);
-            }
-        }
-    }
-
     /// Forgets so that `revision` itself can no longer be asked for; the current revision always can.
     pub fn compact(&mut self, revision: Revision) {
         let floor = Revision(revision.0.saturating_add(1)).min(self.revision);
