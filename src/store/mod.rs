@@ -1,7 +1,42 @@
 //! Everything the cluster knows, by key and revision, in memory-bounded form on disk.
+//!
+//! In: transactions, from whoever orders them and makes them durable first ([`Applier`]); keys and revisions, from
+//! everyone who reads ([`Store`]).
+//!
+//! Out: objects as stored, bytes copied and never decoded; watches; `Compacted` for what history no longer holds.
+//!
+//! Invariants: a transaction takes effect at one revision or not at all; revisions only rise; a list shows exactly one
+//! revision, also while writes go on; changes gather in memory and reach the engine in large batches, so that an object that
+//! changes often is written seldom; the head row (revision and the caller's tag) is written in the same atomic batch as the
+//! objects it speaks of; memory is bounded by the profile (engine cache, history window).
+//!
+//! It never knows about raft, HTTP, Kubernetes kinds or JSON: an object is bytes with a place for its revision.
+//! What it writes is not flushed here; its owner can replay it, and calls [`Applier::flush`] before it forgets how.
+
+mod apply;
+mod dirty;
+pub mod engine;
+mod list;
+mod rows;
+mod sled_engine;
+mod watch;
+mod window;
+
+#[cfg(test)]
+mod tests;
+
+pub use apply::Applier;
+pub use rows::FOREIGN;
+pub(crate) use rows::Row;
+pub use sled_engine::SledEngine;
+pub use watch::Watch;
 
 use bytes::Bytes;
+use dirty::Dirty;
+use engine::{Engine, EngineError};
 use serde::{Deserialize, Serialize};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use window::Window;
 
 /// The cluster revision: one number for all keys, raised by one with every committed transaction.
 #[derive(
@@ -95,6 +130,7 @@ pub struct ListOptions {
     pub at: Option<Revision>,
     /// Only keys after this one (continue token).
     pub after: Option<Key>,
+    /// Most items of the page; `None` or 0: all.
     pub limit: Option<usize>,
 }
 
@@ -117,45 +153,102 @@ pub enum StoreError {
     #[error("revision {} is in the future: the store is at {}", asked.0, current.0)]
     Future { asked: Revision, current: Revision },
     #[error("store on disk: {0}")]
-    Disk(String),
+    Disk(#[from] EngineError),
 }
 
 /// The reading side of the store; clones share it.
 #[derive(Debug, Clone)]
-pub struct Store {}
+pub struct Store {
+    shared: Arc<Shared>,
+}
+
+/// What readers, watches and the applier share.
+#[derive(Debug)]
+struct Shared {
+    engine: Arc<dyn Engine>,
+    /// Locked for moments, never across the engine.
+    window: Mutex<Window>,
+    /// Applied and not yet in the engine. Read before the engine: rows leave it only after the engine has them.
+    dirty: Mutex<Dirty>,
+    /// Held by the applier while it writes, so that a reader can hold writes off as a last resort.
+    applying: Mutex<()>,
+    /// Wakes watches.
+    news: tokio::sync::watch::Sender<News>,
+}
+
+/// What watches are woken for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct News {
+    revision: Revision,
+    closed: bool,
+}
+
+impl Shared {
+    /// The window; a panic elsewhere cannot leave it half changed in a way that matters more than stopping all reads.
+    fn window(&self) -> MutexGuard<'_, Window> {
+        self.window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    fn dirty(&self) -> MutexGuard<'_, Dirty> {
+        self.dirty.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn row(&self, key: &Key) -> Result<Option<Row>, EngineError> {
+        let dirty = self.dirty().rows.get(&key.0).cloned();
+        if let Some(row) = dirty {
+            return Ok(row);
+        }
+        let bytes = self.engine.get(&rows::object_key(&key.0))?;
+        bytes.map(Row::decode).transpose()
+    }
+}
 
 impl Store {
     /// The revision of the newest applied change.
     pub fn revision(&self) -> Revision {
-        todo!()
+        self.shared.window().revision()
     }
-    pub fn get(&self, _key: &Key) -> Result<Option<Stored>, StoreError> {
-        todo!()
+
+    /// The object under `key`, as it is now.
+    pub fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
+        let row = self.shared.row(key)?;
+        Ok(row.map(|row| Stored {
+            key: key.clone(),
+            revision: row.revision,
+            json: row.json,
+        }))
     }
-    pub fn list(&self, _options: &ListOptions) -> Result<Page, StoreError> {
-        todo!()
+
+    /// One page of the objects whose keys start with a prefix, in key order.
+    pub fn list(&self, options: &ListOptions) -> Result<Page, StoreError> {
+        list::list(&self.shared, options)
     }
+
+    /// Rows with their envelopes at `revision`, for whoever copies the whole state.
+    pub(crate) fn rows_at(
+        &self,
+        revision: Revision,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Row)>, StoreError> {
+        list::rows_at(&self.shared, revision, "", after, limit)
+    }
+
     /// All changes after `from` to keys that start with `prefix`, oldest first, then live ones.
-    pub fn watch(&self, _prefix: &str, _from: Revision) -> Result<Watch, StoreError> {
-        todo!()
+    pub fn watch(&self, prefix: &str, from: Revision) -> Result<Watch, StoreError> {
+        Watch::start(&self.shared, prefix, from)
     }
+
     /// Forgets history up to `revision`; later watches and lists at or before it get `Compacted`.
-    pub fn compact(&self, _revision: Revision) {
-        todo!()
+    /// The current revision always stays valid: nothing is missing after it.
+    pub fn compact(&self, revision: Revision) {
+        self.shared.window().compact(revision);
     }
-}
 
-/// A running watch. Each has a bounded queue; one that falls behind history ends with `Compacted`.
-#[derive(Debug)]
-pub struct Watch {}
-
-impl Watch {
-    /// Waits for the next change. `Ok(None)`: the store is shutting down.
-    pub async fn next(&mut self) -> Result<Option<Change>, StoreError> {
-        todo!()
-    }
-    /// Everything up to this revision has been delivered by `next` (for bookmarks).
-    pub fn progress(&self) -> Revision {
-        todo!()
+    /// Ends all watches.
+    pub fn close(&self) {
+        self.shared.news.send_modify(|news| news.closed = true);
     }
 }
