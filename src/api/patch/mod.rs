@@ -1,6 +1,21 @@
 //! JSON patch (RFC 6902), merge patch (RFC 7386) and strategic merge patch.
+//!
+//! For: PATCH requests. What comes in: the content type, the object as stored and the patch's bytes.
+//! What goes out: the patched object, not yet validated. Pure; never knows about versions, storage or HTTP
+//! beyond which of two errors a failure is.
 
+mod directives;
+mod keys;
+mod order;
+mod strategic;
+
+use json_patch::PatchOperation;
 use serde_json::Value;
+
+/// Upstream's `maxJSONPatchOperations`: each operation costs a walk through the object.
+const OPERATIONS_MAX: usize = 10_000;
+/// Bytes that `copy` operations of one patch may add (upstream: the request limit, 3 MiB): copies can double each time.
+const COPIED_BYTES_MAX: usize = 3 * 1024 * 1024;
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum PatchError {
@@ -15,10 +30,143 @@ pub enum PatchError {
 /// Applies `patch` to `object` by the rules of `content_type` (`application/json-patch+json`, …).
 /// `kind` chooses the merge keys of strategic merge. Server-side apply is not among them: the caller answers 415.
 pub fn apply(
-    _content_type: &str,
-    _kind: &str,
-    _object: &Value,
-    _patch: &[u8],
+    content_type: &str,
+    kind: &str,
+    object: &Value,
+    patch: &[u8],
 ) -> Result<Value, PatchError> {
-    todo!()
+    let media = content_type.split(';').next().unwrap_or_default().trim();
+    match media {
+        "application/json-patch+json" => json_patch(object, patch),
+        "application/merge-patch+json" => {
+            let mut patched = object.clone();
+            json_patch::merge(&mut patched, &read_object(patch)?);
+            Ok(patched)
+        }
+        "application/strategic-merge-patch+json" => {
+            strategic::merge(kind, object.clone(), read_object(patch)?)
+        }
+        _ => Err(PatchError::Malformed(format!(
+            "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json (got {media:?})"
+        ))),
+    }
+}
+
+fn unreadable(error: serde_json::Error) -> PatchError {
+    PatchError::Malformed(format!("error decoding patch: {error}"))
+}
+
+fn read_object(patch: &[u8]) -> Result<Value, PatchError> {
+    let patch: Value = serde_json::from_slice(patch).map_err(unreadable)?;
+    if patch.is_object() {
+        Ok(patch)
+    } else {
+        Err(PatchError::Malformed(
+            "error decoding patch: it must be a JSON object".into(),
+        ))
+    }
+}
+
+fn json_patch(object: &Value, patch: &[u8]) -> Result<Value, PatchError> {
+    let operations: Vec<PatchOperation> = serde_json::from_slice(patch).map_err(unreadable)?;
+    if operations.len() > OPERATIONS_MAX {
+        return Err(PatchError::NotApplicable(format!(
+            "The allowed maximum operations in a JSON patch is {OPERATIONS_MAX}, got {}",
+            operations.len()
+        )));
+    }
+    let mut patched = object.clone();
+    let mut copied_bytes = 0;
+    for operation in operations {
+        if let PatchOperation::Copy(copy) = &operation
+            && let Some(source) = patched.pointer(copy.from.as_str())
+        {
+            copied_bytes += source.to_string().len();
+            if copied_bytes > COPIED_BYTES_MAX {
+                return Err(PatchError::NotApplicable(format!(
+                    "the patch's copy operations add more than {COPIED_BYTES_MAX} bytes"
+                )));
+            }
+        }
+        json_patch::patch(&mut patched, &[operation]).map_err(|error| {
+            PatchError::NotApplicable(format!("the patch does not apply: {error}"))
+        })?;
+    }
+    Ok(patched)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use serde_json::json;
+
+    fn run(media: &str, object: Value, patch: Value) -> Result<Value, PatchError> {
+        apply(media, "Pod", &object, patch.to_string().as_bytes())
+    }
+
+    #[test]
+    fn json_patches() {
+        let media = "application/json-patch+json";
+        let patched = run(
+            media,
+            json!({"a": [1, 2]}),
+            json!([{"op": "add", "path": "/a/-", "value": 3}, {"op": "remove", "path": "/a/0"}]),
+        );
+        assert_eq!(patched, Ok(json!({"a": [2, 3]})));
+        let failed = run(
+            media,
+            json!({"a": 1}),
+            json!([{"op": "test", "path": "/a", "value": 2}]),
+        );
+        assert!(matches!(failed, Err(PatchError::NotApplicable(_))));
+        let missing = run(media, json!({}), json!([{"op": "remove", "path": "/a"}]));
+        assert!(matches!(missing, Err(PatchError::NotApplicable(_))));
+        assert!(matches!(
+            run(media, json!({}), json!({"a": 1})),
+            Err(PatchError::Malformed(_))
+        ));
+        assert!(matches!(
+            run(media, json!({}), json!([{"op": "grow", "path": "/a"}])),
+            Err(PatchError::Malformed(_))
+        ));
+        let many = Value::from(vec![
+            json!({"op": "test", "path": "", "value": {}});
+            OPERATIONS_MAX + 1
+        ]);
+        assert!(matches!(
+            run(media, json!({}), many),
+            Err(PatchError::NotApplicable(_))
+        ));
+    }
+
+    #[test]
+    fn copies_are_bounded() {
+        let mut operations = vec![json!({"op": "add", "path": "/a", "value": ["x".repeat(1000)]})];
+        operations.extend(vec![
+            json!({"op": "copy", "from": "/a", "path": "/a/-"});
+            40
+        ]);
+        let bomb = run("application/json-patch+json", json!({}), operations.into());
+        assert!(matches!(bomb, Err(PatchError::NotApplicable(_))));
+    }
+
+    #[test]
+    fn merge_patches() {
+        let media = "application/merge-patch+json; charset=utf-8";
+        let patched = run(
+            media,
+            json!({"a": {"b": 1, "c": 2}, "l": [1]}),
+            json!({"a": {"b": null}, "l": [2]}),
+        );
+        assert_eq!(patched, Ok(json!({"a": {"c": 2}, "l": [2]})));
+        assert!(matches!(
+            run(media, json!({}), json!([])),
+            Err(PatchError::Malformed(_))
+        ));
+        assert!(matches!(
+            run("application/apply-patch+yaml", json!({}), json!({})),
+            Err(PatchError::Malformed(_))
+        ));
+    }
 }

@@ -1,0 +1,115 @@
+//! Pods.
+//!
+//! For: the registry's strategy of the kind that matters most. What comes in and goes out: see `Strategy`.
+//! A field this version does not act on is refused (`unsupported.rs`), never accepted and ignored. One exception:
+//! `automountServiceAccountToken` is accepted, since no token volume is mounted either way yet.
+
+mod containers;
+mod defaults;
+mod quality;
+mod unsupported;
+mod update;
+mod validate;
+mod volumes;
+
+use super::status::{keep_status, only_status, put};
+use super::{FieldError, Strategy, metadata};
+use crate::object::access::{integer, present, text};
+use serde_json::{Value, json};
+
+/// Seconds a pod has to stop where it does not say.
+const GRACE_PERIOD_SECONDS: i64 = 30;
+
+pub struct Pod;
+
+impl Strategy for Pod {
+    fn default(&self, object: &mut Value) {
+        super::check::quantities_to_text(object);
+        defaults::apply(object);
+    }
+
+    fn prepare_create(&self, object: &mut Value) {
+        let class = quality::class(object);
+        put(
+            object,
+            "status",
+            json!({"phase": "Pending", "qosClass": class}),
+        );
+        if let Some(metadata) = object.get_mut("metadata") {
+            put(metadata, "generation", 1.into());
+        }
+    }
+
+    fn prepare_update(&self, old: &Value, object: &mut Value) {
+        keep_status(old, object);
+        let changed = i64::from(old["spec"] != object["spec"]);
+        let generation = integer(old, "/metadata/generation").saturating_add(changed);
+        if let Some(metadata) = object.get_mut("metadata") {
+            put(metadata, "generation", generation.into());
+        }
+    }
+
+    fn prepare_status_update(&self, old: &Value, object: &mut Value) {
+        only_status(old, object);
+        // The class follows from the spec; a writer that leaves it out does not clear it.
+        let class = old["status"]["qosClass"].clone();
+        if let Some(status) = object.get_mut("status").filter(|_| !class.is_null()) {
+            put(status, "qosClass", class);
+        }
+    }
+
+    fn validate(&self, object: &Value) -> Vec<FieldError> {
+        let mut errors = unsupported::find(object);
+        errors.extend(validate::validate(object));
+        errors
+    }
+
+    fn validate_update(&self, old: &Value, object: &Value) -> Vec<FieldError> {
+        let mut errors = metadata::validate_update(old, object);
+        errors.extend(update::validate(old, object));
+        errors
+    }
+
+    fn grace_period_seconds(&self, object: &Value) -> Option<i64> {
+        let ended = matches!(text(object, "/status/phase"), "Failed" | "Succeeded");
+        if ended || text(object, "/spec/nodeName").is_empty() {
+            return Some(0);
+        }
+        if present(object, "/spec/terminationGracePeriodSeconds") {
+            return Some(integer(object, "/spec/terminationGracePeriodSeconds").max(1));
+        }
+        Some(GRACE_PERIOD_SECONDS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn life_of_a_pod() {
+        let mut pod = json!({"metadata": {"name": "a"}, "spec": {"containers": [{"name": "a", "image": "busybox", "resources": {"limits": {"cpu": 1}}}]}});
+        Pod.default(&mut pod);
+        Pod.prepare_create(&mut pod);
+        assert_eq!(Pod.validate(&pod), []);
+        assert_eq!(
+            pod["status"],
+            json!({"phase": "Pending", "qosClass": "Burstable"})
+        );
+        assert_eq!(Pod.grace_period_seconds(&pod), Some(0));
+        pod["spec"]["nodeName"] = "n".into();
+        assert_eq!(Pod.grace_period_seconds(&pod), Some(30));
+        let mut update = pod.clone();
+        update["spec"]["containers"][0]["image"] = "busybox:2".into();
+        Pod.prepare_update(&pod, &mut update);
+        assert_eq!(update["metadata"]["generation"], 2);
+        let mut status = json!({"spec": {}, "metadata": {"resourceVersion": "5"}, "status": {"phase": "Running"}});
+        Pod.prepare_status_update(&pod, &mut status);
+        assert_eq!(status["spec"], pod["spec"]);
+        assert_eq!(
+            status["status"],
+            json!({"phase": "Running", "qosClass": "Burstable"})
+        );
+        assert_eq!(status["metadata"]["resourceVersion"], "5");
+    }
+}

@@ -1,0 +1,266 @@
+//! Validation of a pod's own fields, as upstream's `ValidatePodSpec` for the fields that exist here.
+
+use super::{containers, volumes};
+use crate::api::kinds::errors::Errors;
+use crate::api::kinds::{FieldError, metadata};
+use crate::object::access::{integer, list, map, present, text, truth};
+use crate::object::names;
+use serde_json::Value;
+
+/// The kernel's largest user and group id that upstream allows.
+pub const ID_MAX: i64 = i32::MAX as i64;
+/// Upstream's `MaxDNSNameservers`: glibc reads three.
+const NAMESERVERS_MAX: usize = 3;
+/// Upstream's `MaxDNSSearchPaths`.
+const SEARCHES_MAX: usize = 32;
+
+pub fn validate(pod: &Value) -> Vec<FieldError> {
+    let mut errors = Errors {
+        list: metadata::validate(pod, names::check_subdomain),
+    };
+    let volume_names = volumes::validate(pod, &mut errors);
+    containers::validate(pod, &volume_names, &mut errors);
+
+    errors.one_of(
+        "spec.restartPolicy",
+        text(pod, "/spec/restartPolicy"),
+        &["Always", "Never", "OnFailure"],
+    );
+    if present(pod, "/spec/terminationGracePeriodSeconds") {
+        let grace = &pod["spec"]["terminationGracePeriodSeconds"];
+        errors.range("spec.terminationGracePeriodSeconds", grace, 0..=i64::MAX);
+    }
+    for (field, rule) in [
+        (
+            "nodeName",
+            names::check_subdomain as fn(&str) -> Result<(), String>,
+        ),
+        ("serviceAccountName", names::check_subdomain),
+        ("schedulerName", names::check_subdomain),
+        ("hostname", names::check_label),
+    ] {
+        let value = text(pod, &format!("/spec/{field}"));
+        if !value.is_empty() {
+            errors.rule(format!("spec.{field}"), value, rule);
+        }
+    }
+    for (key, value) in map(pod, "/spec/nodeSelector") {
+        errors.rule("spec.nodeSelector", key, names::check_qualified);
+        errors.rule(
+            "spec.nodeSelector",
+            value.as_str().unwrap_or_default(),
+            names::check_label_value,
+        );
+    }
+    for (index, secret) in list(pod, "/spec/imagePullSecrets").iter().enumerate() {
+        if text(secret, "/name").is_empty() {
+            errors.push(FieldError::required(
+                format!("spec.imagePullSecrets[{index}].name"),
+                "",
+            ));
+        }
+    }
+    dns(pod, &mut errors);
+    tolerations(pod, &mut errors);
+    security(pod, &mut errors);
+    errors.list
+}
+
+fn dns(pod: &Value, errors: &mut Errors) {
+    let policy = text(pod, "/spec/dnsPolicy");
+    let policies = ["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"];
+    errors.one_of("spec.dnsPolicy", policy, &policies);
+    let servers = list(pod, "/spec/dnsConfig/nameservers");
+    if policy == "None" && servers.is_empty() {
+        let detail = "must provide at least one DNS nameserver when `dnsPolicy` is None";
+        errors.push(FieldError::required("spec.dnsConfig.nameservers", detail));
+    }
+    if servers.len() > NAMESERVERS_MAX {
+        let detail = format!("must not have more than {NAMESERVERS_MAX} nameservers");
+        errors.push(FieldError::invalid(
+            "spec.dnsConfig.nameservers",
+            &servers.into(),
+            detail,
+        ));
+    }
+    for (index, server) in servers.iter().enumerate() {
+        if server
+            .as_str()
+            .unwrap_or_default()
+            .parse::<std::net::IpAddr>()
+            .is_err()
+        {
+            let detail = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
+            errors.push(FieldError::invalid(
+                format!("spec.dnsConfig.nameservers[{index}]"),
+                server,
+                detail,
+            ));
+        }
+    }
+    let searches = list(pod, "/spec/dnsConfig/searches");
+    if searches.len() > SEARCHES_MAX {
+        let detail = format!("must not have more than {SEARCHES_MAX} search paths");
+        errors.push(FieldError::invalid(
+            "spec.dnsConfig.searches",
+            &searches.into(),
+            detail,
+        ));
+    }
+    for (index, search) in searches.iter().enumerate() {
+        let name = search.as_str().unwrap_or_default().trim_end_matches('.');
+        errors.rule(
+            format!("spec.dnsConfig.searches[{index}]"),
+            name,
+            names::check_subdomain,
+        );
+    }
+    for (index, option) in list(pod, "/spec/dnsConfig/options").iter().enumerate() {
+        if text(option, "/name").is_empty() {
+            errors.push(FieldError::required(
+                format!("spec.dnsConfig.options[{index}]"),
+                "must not be empty",
+            ));
+        }
+    }
+}
+
+fn tolerations(pod: &Value, errors: &mut Errors) {
+    for (index, toleration) in list(pod, "/spec/tolerations").iter().enumerate() {
+        let at = format!("spec.tolerations[{index}]");
+        let (key, effect) = (text(toleration, "/key"), text(toleration, "/effect"));
+        let operator = text(toleration, "/operator");
+        if key.is_empty() {
+            if operator != "Exists" {
+                let detail = "operator must be Exists when `key` is empty, which means \"match all values and all keys\"";
+                errors.push(FieldError::invalid(
+                    format!("{at}.operator"),
+                    &operator.into(),
+                    detail,
+                ));
+            }
+        } else {
+            errors.rule(format!("{at}.key"), key, names::check_qualified);
+        }
+        match operator {
+            "" | "Equal" => errors.rule(
+                format!("{at}.operator"),
+                text(toleration, "/value"),
+                names::check_label_value,
+            ),
+            "Exists" => {
+                if !text(toleration, "/value").is_empty() {
+                    let detail = "value must be empty when `operator` is 'Exists'";
+                    errors.push(FieldError::invalid(
+                        format!("{at}.operator"),
+                        &toleration["value"],
+                        detail,
+                    ));
+                }
+            }
+            other => errors.one_of(format!("{at}.operator"), other, &["Equal", "Exists"]),
+        }
+        if !effect.is_empty() {
+            let effects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
+            errors.one_of(format!("{at}.effect"), effect, &effects);
+        }
+        if present(toleration, "/tolerationSeconds") && effect != "NoExecute" {
+            let detail = "effect must be 'NoExecute' when `tolerationSeconds` is set";
+            errors.push(FieldError::invalid(
+                format!("{at}.effect"),
+                &effect.into(),
+                detail,
+            ));
+        }
+    }
+}
+
+fn security(pod: &Value, errors: &mut Errors) {
+    let context = &pod["spec"]["securityContext"];
+    ids(context, "spec.securityContext", errors);
+    for (index, group) in list(context, "/supplementalGroups").iter().enumerate() {
+        errors.range(
+            format!("spec.securityContext.supplementalGroups[{index}]"),
+            group,
+            0..=ID_MAX,
+        );
+    }
+}
+
+/// User and group ids of a security context.
+pub fn ids(context: &Value, at: &str, errors: &mut Errors) {
+    for field in ["runAsUser", "runAsGroup"] {
+        if present(context, &format!("/{field}")) {
+            errors.range(format!("{at}.{field}"), &context[field], 0..=ID_MAX);
+        }
+    }
+    let root = present(context, "/runAsUser") && integer(context, "/runAsUser") == 0;
+    if root && truth(context, "/runAsNonRoot") {
+        let detail = "must not be 0 when `runAsNonRoot` is true: the container would never start";
+        errors.push(FieldError::invalid(
+            format!("{at}.runAsUser"),
+            &context["runAsUser"],
+            detail,
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::kinds::pod::defaults;
+    use serde_json::json;
+
+    #[test]
+    fn fields() {
+        for (change, want) in [
+            (json!({}), ""),
+            (json!({"metadata": {"name": "A"}}), "metadata.name"),
+            (
+                json!({"spec": {"restartPolicy": "Sometimes"}}),
+                "spec.restartPolicy",
+            ),
+            (
+                json!({"spec": {"dnsPolicy": "None"}}),
+                "spec.dnsConfig.nameservers",
+            ),
+            (
+                json!({"spec": {"dnsConfig": {"nameservers": ["x"]}}}),
+                "spec.dnsConfig.nameservers[0]",
+            ),
+            (json!({"spec": {"nodeName": "a_b"}}), "spec.nodeName"),
+            (json!({"spec": {"hostname": "a.b"}}), "spec.hostname"),
+            (
+                json!({"spec": {"terminationGracePeriodSeconds": -1}}),
+                "spec.terminationGracePeriodSeconds",
+            ),
+            (
+                json!({"spec": {"tolerations": [{"value": "x"}]}}),
+                "spec.tolerations[0].operator",
+            ),
+            (
+                json!({"spec": {"tolerations": [{"operator": "Exists"}]}}),
+                "",
+            ),
+            (
+                json!({"spec": {"securityContext": {"runAsUser": -1}}}),
+                "spec.securityContext.runAsUser",
+            ),
+            (
+                json!({"spec": {"nodeSelector": {"a b": "c"}}}),
+                "spec.nodeSelector",
+            ),
+            (
+                json!({"spec": {"imagePullSecrets": [{}]}}),
+                "spec.imagePullSecrets[0].name",
+            ),
+            (json!({"spec": {"containers": []}}), "spec.containers"),
+        ] {
+            let mut pod = json!({"metadata": {"name": "a"}, "spec": {"containers": [{"name": "a", "image": "b"}]}});
+            json_patch::merge(&mut pod, &change);
+            defaults::apply(&mut pod);
+            let found: Vec<String> = validate(&pod).into_iter().map(|e| e.field).collect();
+            assert_eq!(found.join(" "), want, "{change}");
+        }
+    }
+}
