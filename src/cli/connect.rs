@@ -11,16 +11,22 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, clap::Args)]
 pub struct ClientArgs {
     /// Kubeconfig file; default: $KUBECONFIG, ~/.kube/config, then this node's own.
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, help_heading = "Server", value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
     /// Context of the kubeconfig; default: its current one.
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, help_heading = "Server", value_name = "NAME")]
     pub context: Option<String>,
     /// Namespace; default: the context's, else `default`.
-    #[arg(short, long, global = true, value_name = "NAME")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        help_heading = "Server",
+        value_name = "NAME"
+    )]
     pub namespace: Option<String>,
     /// Data directory of the node on this host.
-    #[arg(long, global = true, value_name = "DIR", default_value = DATA_DIR)]
+    #[arg(long, global = true, help_heading = "Server", value_name = "DIR", default_value = DATA_DIR)]
     pub data_dir: PathBuf,
 }
 

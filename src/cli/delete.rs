@@ -75,7 +75,7 @@ fn manner(grace: i64, force: bool, now: bool, wait: bool) -> Result<Manner, anyh
         "--grace-period must be -1 or more, not {grace}"
     );
     anyhow::ensure!(
-        !(force && grace > 0) && !(force && now),
+        !force || (grace <= 0 && !now),
         "--force and --grace-period greater than 0 cannot be specified together"
     );
     let grace_seconds = match (force, now, grace) {
@@ -300,7 +300,41 @@ async fn wait(session: &Session, victim: &Victim, uid: Option<&str>) -> Result<(
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::cli::fake_server::FakeServer;
+    use serde_json::json;
+
+    #[tokio::test]
+    async fn an_object_is_deleted_and_waited_for() {
+        let server = FakeServer::default();
+        let session = server.session();
+        for name in ["a", "b"] {
+            let path = format!("/api/v1/namespaces/default/pods/{name}");
+            let pod = json!({"metadata": {"name": name, "namespace": "default", "uid": name}});
+            server.objects.lock().unwrap().insert(path, pod);
+        }
+        let discovery = Discovery::load(&session.client).await.unwrap();
+        let victim = |name: &str| Victim {
+            resource: discovery.find("pod").unwrap().clone(),
+            namespace: "default".to_owned(),
+            name: name.to_owned(),
+        };
+        let manner = manner(5, false, false, true).unwrap();
+        let uid = delete(&session, &victim("a"), manner).await.unwrap();
+        assert_eq!(uid.as_deref(), Some("a"));
+        wait(&session, &victim("a"), uid.as_deref()).await.unwrap();
+        // An object of the same name that is another one does not keep it waiting.
+        wait(&session, &victim("b"), Some("older")).await.unwrap();
+        assert!(
+            delete(&session, &victim("a"), manner)
+                .await
+                .unwrap_err()
+                .is_not_found()
+        );
+        let changes = server.changes.lock().unwrap();
+        assert_eq!(changes[0].2["gracePeriodSeconds"], json!(5));
+    }
 
     #[test]
     fn grace_follows_kubectls_rules() {

@@ -91,7 +91,8 @@ async fn events(session: &Session, object: &Value) -> Result<Vec<Value>, ClientE
     let mut selector = format!("involvedObject.name={}", text(&metadata["name"]));
     // Events of nodes carry the node's name as uid in Kubernetes' own components.
     if object["kind"] != "Node" && metadata["uid"].is_string() {
-        selector.push_str(&format!(",involvedObject.uid={}", text(&metadata["uid"])));
+        selector.push_str(",involvedObject.uid=");
+        selector.push_str(&text(&metadata["uid"]));
     }
     let namespace = metadata["namespace"].as_str().unwrap_or("default");
     let path = crate::client::object_path("", "v1", "events", Some(namespace), None, None);

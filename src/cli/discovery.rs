@@ -241,7 +241,7 @@ mod tests {
                 .map(|resource| resource.path(None, None));
             assert_eq!(found.as_deref(), expected, "{typed}");
         }
-        assert_eq!(discovery.expand("all").map(|all| all.len()).unwrap_or(0), 2);
+        assert_eq!(discovery.expand("all").map_or(0, |all| all.len()), 2);
         assert!(discovery.expand("boats").is_err());
         assert!(discovery.by_kind("apps/v1", "Deployment").is_some());
         assert!(discovery.by_kind("v1", "Deployment").is_none());

@@ -78,18 +78,19 @@ fn answer(mut stream: TcpStream) -> std::io::Result<()> {
     stream.set_write_timeout(Some(PATIENCE))?;
     let head = read_head(&mut stream)?;
     let (status, path) = request_path(&head);
-    let local = stream.local_addr()?;
-    let page = page(
-        &host_name(),
-        &local.to_string(),
-        &stream.peer_addr()?.to_string(),
-        &path,
-    );
+    let local = plain(stream.local_addr()?);
+    let peer = plain(stream.peer_addr()?);
+    let page = page(&host_name(), &local, &peer, &path);
     let response = format!(
         "HTTP/1.1 {status}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{page}",
         page.len()
     );
     stream.write_all(response.as_bytes())
+}
+
+/// Without the IPv6 form that a socket for both families gives IPv4 addresses.
+fn plain(address: std::net::SocketAddr) -> String {
+    std::net::SocketAddr::new(address.ip().to_canonical(), address.port()).to_string()
 }
 
 fn read_head(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {

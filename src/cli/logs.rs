@@ -89,15 +89,14 @@ pub async fn run(args: LogsArgs, client: ClientArgs) -> Outcome {
     let name = pod_name(&args.pod)?;
     let session = client.connect()?;
     let chosen = args.container.clone().or(args.container_position.clone());
-    let containers = match chosen {
-        Some(container) => vec![container],
-        None => {
-            let pod = fetch_pod(&session.client, &session.namespace, &name).await?;
-            if args.all_containers {
-                all_containers(&pod)
-            } else {
-                vec![default_container(&pod)?]
-            }
+    let containers = if let Some(container) = chosen {
+        vec![container]
+    } else {
+        let pod = fetch_pod(&session.client, &session.namespace, &name).await?;
+        if args.all_containers {
+            all_containers(&pod)
+        } else {
+            vec![default_container(&pod)?]
         }
     };
     let streams = containers

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 use serde_json::json;
+use std::fmt::Write;
 
 const POD: &str = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: ";
 
@@ -81,7 +82,7 @@ fn alias_bombs_are_refused() {
     for level in 1..10 {
         let previous = level - 1;
         let references = vec![format!("*a{previous}"); 10].join(",");
-        text.push_str(&format!("a{level}: &a{level} [{references}]\n"));
+        writeln!(text, "a{level}: &a{level} [{references}]").unwrap();
     }
     assert!(parse("f", &text).is_err());
     let deep = "[".repeat(100_000);

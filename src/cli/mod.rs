@@ -19,6 +19,8 @@ mod discovery;
 mod doctor;
 mod error;
 mod exec;
+#[cfg(test)]
+mod fake_server;
 mod get;
 mod hello;
 mod host;
@@ -207,6 +209,7 @@ mod tests {
             "coracle get pods -o table",
             "coracle exec web ls",
             "coracle up --pod-cidr 10.42.0.0/99",
+            "coracle up --bridge a/b",
             "coracle logs web --since=soon",
             "coracle",
         ] {

@@ -2,8 +2,9 @@
 
 use super::host;
 use crate::network::PodCidr;
-use crate::profile::Profile;
+use crate::profile::{self, Profile};
 use std::net::Ipv4Addr;
+use std::path::Path;
 
 /// Narrowest pod network: four addresses, of which network, bridge and broadcast are three.
 const PREFIX_MAX: u8 = 30;
@@ -78,8 +79,10 @@ pub fn node_name(given: Option<String>) -> Result<String, anyhow::Error> {
 
 /// The profile named, or the one that fits this board.
 pub fn profile(named: Option<&str>) -> Result<Profile, anyhow::Error> {
-    let _ = named;
-    anyhow::bail!("pending")
+    Ok(match named {
+        Some(name) => profile::named(name)?,
+        None => profile::detect(Path::new("/"))?,
+    })
 }
 
 #[cfg(test)]

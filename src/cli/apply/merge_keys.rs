@@ -18,7 +18,9 @@ pub fn list_merge(parent: &str, field: &str) -> ListMerge {
         // A Service's ports and a container's ports have different keys.
         ("spec", "ports") => ListMerge::Key("port"),
         (_, "ports") => ListMerge::Key("containerPort"),
-        (
+        // `secrets` of a ServiceAccount stand at the top, beside metadata.
+        ("", "secrets")
+        | (
             _,
             "containers"
             | "initContainers"
@@ -28,8 +30,6 @@ pub fn list_merge(parent: &str, field: &str) -> ListMerge {
             | "imagePullSecrets"
             | "resourceClaims",
         ) => ListMerge::Key("name"),
-        // Of a ServiceAccount: at the top, beside metadata.
-        ("", "secrets") => ListMerge::Key("name"),
         (_, "volumeMounts") => ListMerge::Key("mountPath"),
         (_, "volumeDevices") => ListMerge::Key("devicePath"),
         (_, "hostAliases") => ListMerge::Key("ip"),

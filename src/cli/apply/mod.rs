@@ -258,6 +258,7 @@ fn last_applied(current: &Value) -> Option<Value> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::cli::fake_server::FakeServer;
     use serde_json::json;
 
     #[test]
@@ -271,5 +272,70 @@ mod tests {
         // Applying what carries its own record changes nothing.
         assert_eq!(with_last_applied(&annotated).unwrap(), annotated);
         assert!(with_last_applied(&json!({"metadata": {"annotations": "x"}})).is_err());
+    }
+
+    #[tokio::test]
+    async fn objects_are_created_then_left_alone_then_changed() {
+        let server = FakeServer::default();
+        let session = server.session();
+        let discovery = Discovery::load(&session.client).await.unwrap();
+        let steps = [
+            ("data: {a: '1', b: '2'}", Applied::Created),
+            ("data: {a: '1', b: '2'}", Applied::Unchanged),
+            ("data: {a: '1'}", Applied::Configured),
+        ];
+        for (data, expected) in steps {
+            let text = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: c}}\n{data}");
+            let document = &crate::cli::manifest::parse("f", &text).unwrap()[0];
+            let (resource, name, applied) =
+                apply_document(&session, &discovery, document, Validate::Strict)
+                    .await
+                    .unwrap();
+            assert_eq!(
+                (resource.label().as_str(), name.as_str()),
+                ("configmap", "c")
+            );
+            assert_eq!(applied, expected);
+        }
+        let changes = server.changes.lock().unwrap();
+        let (method, uri, patch) = &changes[1];
+        assert_eq!((changes.len(), method), (2, &Method::PATCH));
+        assert_eq!(
+            uri,
+            "/api/v1/namespaces/default/configmaps/c?fieldValidation=Strict&fieldManager=coracle"
+        );
+        assert_eq!(patch["data"], json!({"b": null}));
+    }
+
+    #[tokio::test]
+    async fn mistakes_name_their_place() {
+        let server = FakeServer::default();
+        let mut session = server.session();
+        let discovery = Discovery::load(&session.client).await.unwrap();
+        session.namespace_explicit = true;
+        for (text, expected) in [
+            (
+                "apiVersion: v1\nkind: Boat\nmetadata: {name: x}",
+                "no matches for kind \"Boat\" in version \"v1\"",
+            ),
+            (
+                "apiVersion: v1\nkind: Pod\nmetadata: {}",
+                "metadata.name is needed",
+            ),
+            (
+                "apiVersion: v1\nkind: Pod\nmetadata: {name: x, namespace: other}",
+                "does not match the namespace \"default\"",
+            ),
+        ] {
+            let document = &crate::cli::manifest::parse("f.yaml", text).unwrap()[0];
+            let error = apply_document(&session, &discovery, document, Validate::Strict)
+                .await
+                .unwrap_err()
+                .to_string();
+            assert!(
+                error.contains(expected) && error.contains("(document 1, line 1)"),
+                "{error}"
+            );
+        }
     }
 }

@@ -36,9 +36,9 @@ pub struct DemoArgs {
 }
 
 /// Longest wait until all pods are where they belong: a slow board with a slow card needs most of it.
-const READY_TIMEOUT: Duration = Duration::from_secs(180);
+const READY_TIMEOUT: Duration = Duration::from_mins(3);
 /// Longest wait for the pods to end.
-const END_TIMEOUT: Duration = Duration::from_secs(60);
+const END_TIMEOUT: Duration = Duration::from_mins(1);
 /// Third bytes of 10.42.x.0/24 to choose from: far from those a cluster gives its nodes first.
 const NETWORKS: std::ops::RangeInclusive<u8> = 200..=250;
 

@@ -144,7 +144,7 @@ fn show_document(args: &GetArgs, target: &Resolved, object: Value) -> Result<(),
     match args.output {
         Some(Format::Name) => println!("{}", name_line(target, &object)),
         Some(Format::Json) => print!("{}", text(args, Format::Json, object)?),
-        _ => print!("{}---\n", text(args, Format::Yaml, object)?),
+        _ => println!("{}---", text(args, Format::Yaml, object)?),
     }
     std::io::stdout().flush()?;
     Ok(())

@@ -24,10 +24,7 @@ pub fn of_node(data_dir: &Path) -> Vec<i32> {
         .filter(|process| {
             let holds = open_files(*process)
                 .any(|path| path.starts_with(&data_dir) && !path.starts_with(&pods));
-            holds
-                && !arguments(*process)
-                    .get(1)
-                    .is_some_and(|verb| verb == "shim")
+            holds && arguments(*process).get(1).is_none_or(|verb| verb != "shim")
         })
         .collect()
 }
