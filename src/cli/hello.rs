@@ -26,9 +26,6 @@ pub struct HelloArgs {
     /// Print a line and end, instead of serving.
     #[arg(long, value_name = "TEXT")]
     say: Option<String>,
-    /// The verb again: images may have it in their entry point already.
-    #[arg(hide = true, value_parser = ["hello"])]
-    verb: Option<String>,
 }
 
 pub fn run(args: &HelloArgs) -> Outcome {

@@ -197,7 +197,7 @@ mod tests {
             "coracle --kubeconfig /x --data-dir /y get pods -n z",
             "coracle up --data-dir /x --run-dir /y",
             "coracle reset --force --data-dir /x --run-dir /y",
-            "coracle hello hello --say x",
+            "coracle hello --say x",
         ] {
             assert!(
                 Cli::try_parse_from(line.split(' ')).is_ok(),

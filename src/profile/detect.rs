@@ -111,7 +111,10 @@ mod tests {
             assert!((2..=5).contains(&p.logs.files_max), "{n}");
             assert!((10..=110).contains(&p.pods_max), "{n}");
             assert!((1..=3).contains(&p.images.layers_parallel), "{n}");
-            assert!(!p.description.is_empty() && p.target.contains("linux"), "{n}");
+            assert!(
+                !p.description.is_empty() && p.target.contains("linux"),
+                "{n}"
+            );
             assert_eq!(named(n).unwrap(), *p);
         }
         let mut names: Vec<_> = profiles.iter().map(|p| &p.name).collect();
@@ -151,6 +154,9 @@ mod tests {
     #[test]
     fn an_unknown_name_lists_the_known_ones() {
         let error = named("pi-9").unwrap_err().to_string();
-        assert!(error.contains("pi-zero-2-w") && error.contains("pi-9"), "{error}");
+        assert!(
+            error.contains("pi-zero-2-w") && error.contains("pi-9"),
+            "{error}"
+        );
     }
 }

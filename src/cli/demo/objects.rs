@@ -46,7 +46,7 @@ fn task() -> Value {
             "name": name,
             "image": IMAGE,
             "imagePullPolicy": "Never",
-            "args": ["hello", "--say", text],
+            "args": ["--say", text],
             "resources": {"requests": {"cpu": "10m", "memory": "8Mi"}, "limits": {"memory": "32Mi"}},
         })
     };

@@ -169,3 +169,7 @@ async fn send_sizes(
         }
     }
 }
+
+#[cfg(test)]
+#[path = "exec_tests.rs"]
+mod tests;
