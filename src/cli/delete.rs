@@ -5,7 +5,8 @@ use super::connect::{ClientArgs, Session, get, request};
 use super::discovery::{Discovery, Resource};
 use super::get::WatchEvent;
 use super::manifest::FileArgs;
-use super::{Outcome, error, resource_args};
+use super::resource_args::{self, Target};
+use super::{Outcome, error};
 use crate::client::{ClientError, DeleteParams, Lines, read_value};
 use http::{Method, header};
 use serde_json::Value;
@@ -93,16 +94,21 @@ fn manner(grace: i64, force: bool, now: bool, wait: bool) -> Result<Manner, anyh
 pub async fn run(args: DeleteArgs, client: ClientArgs) -> Outcome {
     let manner = args.manner()?;
     let session = client.connect()?;
-    let discovery_needed = Discovery::load(&session.client);
     let (victims, mut failed) = if args.files.filename.is_empty() {
-        by_arguments(&args, &session, &discovery_needed.await?).await?
+        let targets = resource_args::parse(&args.resources)?;
+        let discovery = Discovery::load(&session.client).await?;
+        (
+            by_arguments(&args, &session, &discovery, &targets).await?,
+            false,
+        )
     } else {
         anyhow::ensure!(
             args.resources.is_empty() && !args.all && args.selector.is_none(),
             "with -f, names, --all and -l cannot be given"
         );
         let documents = args.files.read()?;
-        by_files(&session, &discovery_needed.await?, documents)?
+        let discovery = Discovery::load(&session.client).await?;
+        by_files(&session, &discovery, documents)?
     };
     if args.force {
         eprintln!(
@@ -157,8 +163,8 @@ async fn by_arguments(
     args: &DeleteArgs,
     session: &Session,
     discovery: &Discovery,
-) -> Result<(Vec<Victim>, bool), anyhow::Error> {
-    let targets = resource_args::parse(&args.resources)?;
+    targets: &[Target],
+) -> Result<Vec<Victim>, anyhow::Error> {
     let named = targets.iter().any(|target| target.name.is_some());
     let many = args.all || args.selector.is_some();
     anyhow::ensure!(
@@ -170,7 +176,7 @@ async fn by_arguments(
         "a name cannot be given together with --all or -l"
     );
     let mut victims = Vec::new();
-    for target in resource_args::resolve(discovery, &targets)? {
+    for target in resource_args::resolve(discovery, targets)? {
         match target.name {
             Some(name) => victims.push(Victim {
                 resource: target.resource,
@@ -180,7 +186,7 @@ async fn by_arguments(
             None => victims.extend(all_of(args, session, target.resource).await?),
         }
     }
-    Ok((victims, false))
+    Ok(victims)
 }
 
 async fn all_of(
@@ -210,6 +216,7 @@ async fn all_of(
         .collect())
 }
 
+/// The objects of manifests, and whether one of them has a kind the server does not know.
 fn by_files(
     session: &Session,
     discovery: &Discovery,

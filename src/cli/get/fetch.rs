@@ -141,7 +141,7 @@ pub async fn list(
 }
 
 /// Items of a list come without apiVersion and kind.
-fn typed(target: &Resolved, mut object: Value) -> Value {
+pub fn typed(target: &Resolved, mut object: Value) -> Value {
     if let Value::Object(map) = &mut object {
         map.entry("apiVersion")
             .or_insert_with(|| json!(target.resource.api_version()));

@@ -127,6 +127,7 @@ fn groups(resolved: Vec<Resolved>) -> Vec<Vec<Resolved>> {
 }
 
 async fn tables(args: &GetArgs, session: &Session, resolved: Vec<Resolved>) -> Outcome {
+    let namespaced = resolved.iter().any(|target| target.resource.namespaced);
     let groups = groups(resolved);
     let several = groups.len() > 1;
     let mut failed = false;
@@ -154,7 +155,7 @@ async fn tables(args: &GetArgs, session: &Session, resolved: Vec<Resolved>) -> O
         printed = true;
     }
     if !printed && !failed && !args.ignore_not_found {
-        nothing(args, session);
+        nothing(args, session, namespaced);
     }
     Ok(exit(failed))
 }
@@ -169,8 +170,8 @@ fn style(args: &GetArgs, target: &Resolved, several: bool) -> Style {
     }
 }
 
-fn nothing(args: &GetArgs, session: &Session) {
-    if args.all_namespaces {
+fn nothing(args: &GetArgs, session: &Session, namespaced: bool) {
+    if args.all_namespaces || !namespaced {
         eprintln!("No resources found");
     } else {
         eprintln!("No resources found in {} namespace.", session.namespace);

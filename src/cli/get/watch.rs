@@ -105,7 +105,7 @@ fn show_list(
     if args.table() {
         let table = fetch::to_table(answer)?;
         if table.rows.is_empty() {
-            nothing(args, session);
+            nothing(args, session, target.resource.namespaced);
             // Its columns are those of the rows to come.
             let quiet = super::Style::default();
             shown.print(&table, &quiet);
@@ -117,7 +117,7 @@ fn show_list(
     }
     if let Value::Array(items) = answer["items"].take() {
         for item in items {
-            show_document(args, target, item)?;
+            show_document(args, target, fetch::typed(target, item))?;
         }
     }
     Ok(())

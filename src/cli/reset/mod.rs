@@ -30,7 +30,14 @@ pub struct ResetArgs {
 pub async fn run(args: ResetArgs, data_dir: PathBuf) -> Outcome {
     host::require_root("reset")?;
     guard(&data_dir)?;
-    let record = HostRecord::read(&data_dir)?;
+    let record = match HostRecord::read(&data_dir) {
+        // A note that a power cut spoilt must not stop the reset that is to follow it.
+        Err(cause) if args.force => {
+            eprintln!("note: {cause:#}; the default names are assumed");
+            Some(HostRecord::assumed(args.run_dir.as_deref()))
+        }
+        record => record?,
+    };
     let known = record.is_some();
     let mut record = record.unwrap_or_else(|| HostRecord::assumed(args.run_dir.as_deref()));
     if let Some(run_dir) = args.run_dir {

@@ -14,17 +14,29 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Node processes: those with a file of the data directory open, other than pods' files, which shims hold.
+/// Node processes: those of Coracle that have a file of the data directory open.
 pub fn of_node(data_dir: &Path) -> Vec<i32> {
+    holders(data_dir)
+        .into_iter()
+        .filter(|process| {
+            // An editor or a backup that reads there is nobody to stop.
+            arguments(*process)
+                .iter()
+                .skip(1)
+                .any(|argument| argument == "up" || argument == "demo")
+        })
+        .collect()
+}
+
+/// Processes with a file of the data directory open, other than pods' files, which shims hold.
+fn holders(data_dir: &Path) -> Vec<i32> {
     let Ok(data_dir) = data_dir.canonicalize() else {
         return Vec::new();
     };
     let pods = data_dir.join("pods");
     all()
         .filter(|process| {
-            let holds = open_files(*process)
-                .any(|path| path.starts_with(&data_dir) && !path.starts_with(&pods));
-            holds && arguments(*process).get(1).is_none_or(|verb| verb != "shim")
+            open_files(*process).any(|path| path.starts_with(&data_dir) && !path.starts_with(&pods))
         })
         .collect()
 }
@@ -144,9 +156,10 @@ mod tests {
         let mut node = holder("db");
         let mut shim = holder("pods/log");
         let id = node.id() as i32;
-        assert_eq!(of_node(dir.path()), [id]);
+        assert_eq!(holders(dir.path()), [id]);
+        assert_eq!(of_node(dir.path()), Vec::<i32>::new(), "sleep is no node");
         stop(id).await.unwrap();
-        assert_eq!(of_node(dir.path()), Vec::<i32>::new());
+        assert_eq!(holders(dir.path()), Vec::<i32>::new());
         node.wait().unwrap();
         shim.kill().unwrap();
         shim.wait().unwrap();
