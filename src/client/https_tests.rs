@@ -96,3 +96,42 @@ async fn one_connection_carries_calls_one_after_another() {
     assert!(heads[0].contains("authorization: Bearer secret"));
     assert!(heads[0].contains(&format!("host: 127.0.0.1:{port}")));
 }
+
+#[tokio::test]
+async fn a_watch_goes_on_while_other_calls_are_made() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = std::thread::spawn(move || {
+        let read_head = |stream: &mut std::net::TcpStream| {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                head.push(byte[0]);
+            }
+        };
+        let (mut watch, _) = listener.accept().unwrap();
+        read_head(&mut watch);
+        watch
+            .write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\na\n\r\n")
+            .unwrap();
+        for _ in 0..2 {
+            let (mut call, _) = listener.accept().unwrap();
+            read_head(&mut call);
+            call.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}")
+                .unwrap();
+        }
+        watch.write_all(b"2\r\nb\n\r\n0\r\n\r\n").unwrap();
+    });
+    let client = Client::new(plain(format!("http://127.0.0.1:{port}")));
+    let request = Request::get("/watch").body(Body::empty()).unwrap();
+    let mut lines = crate::client::Lines::new(client.request(request).await.unwrap().into_body());
+    assert_eq!(lines.next().await.unwrap().unwrap(), "a");
+    for _ in 0..2 {
+        let answer = client.send_value(http::Method::GET, "/other", None).await;
+        assert_eq!(answer.unwrap(), serde_json::json!({}));
+    }
+    assert_eq!(lines.next().await.unwrap().unwrap(), "b");
+    assert!(lines.next().await.is_none());
+    server.join().unwrap();
+}
