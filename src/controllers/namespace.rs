@@ -1,0 +1,215 @@
+//! A deleted namespace goes when nothing is left in it.
+//! <https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/>
+
+use crate::client::{Client, ClientError, DeleteParams};
+use http::Method;
+use k8s_openapi::api::core::v1::Namespace;
+use serde_json::{Value, json};
+
+/// Holds a namespace until its contents are gone.
+const FINALIZER: &str = "kubernetes";
+/// Objects of one kind looked at per round; the next round sees the rest.
+const ROUND_ITEMS: usize = 500;
+
+/// What is to be done for a namespace.
+#[derive(Debug, PartialEq)]
+pub enum Step {
+    /// It is not ending, or is not held by us.
+    Nothing,
+    /// Delete these, by path, then look again.
+    Delete(Vec<String>),
+    /// All that is left ends by itself (pods in their grace period, objects held by others' finalizers).
+    Wait,
+    /// Nothing is left: this object, without our finalizer, goes to `finalize`.
+    Finalize(Box<Namespace>),
+}
+
+/// One object found in the namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    pub path: String,
+    /// Its deletion has begun.
+    pub ending: bool,
+}
+
+pub fn is_terminating(namespace: &Namespace) -> bool {
+    namespace.metadata.deletion_timestamp.is_some()
+}
+
+/// From the namespace and what is in it to the next step.
+pub fn reconcile(namespace: &Namespace, found: &[Found]) -> Step {
+    let held = namespace
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.finalizers.as_ref())
+        .is_some_and(|list| list.iter().any(|f| f == FINALIZER));
+    if !is_terminating(namespace) || !held {
+        return Step::Nothing;
+    }
+    let fresh: Vec<_> = found
+        .iter()
+        .filter(|f| !f.ending)
+        .map(|f| f.path.clone())
+        .collect();
+    if !fresh.is_empty() {
+        return Step::Delete(fresh);
+    }
+    if !found.is_empty() {
+        return Step::Wait;
+    }
+    let mut free = namespace.clone();
+    if let Some(list) = free.spec.as_mut().and_then(|spec| spec.finalizers.as_mut()) {
+        list.retain(|f| f != FINALIZER);
+    }
+    Step::Finalize(Box::new(free))
+}
+
+/// Does the next step. `true`: done; `false`: look again later.
+pub async fn run(client: &Client, namespace: &Namespace) -> Result<bool, ClientError> {
+    let name = namespace.metadata.name.as_deref().unwrap_or_default();
+    // An empty finding first: without our finalizer there is nothing to look for.
+    if reconcile(namespace, &[]) == Step::Nothing {
+        return Ok(true);
+    }
+    let mut found = Vec::new();
+    for (base, plural) in kinds(client).await? {
+        found.extend(contents(client, &base, name, &plural).await?);
+    }
+    match reconcile(namespace, &found) {
+        Step::Nothing => Ok(true),
+        Step::Wait => Ok(false),
+        Step::Delete(paths) => {
+            // Default options: pods get their own grace period.
+            let options = DeleteParams::default().to_value();
+            for path in paths {
+                let content = Some(("application/json", &options));
+                match client.send_value(Method::DELETE, &path, content).await {
+                    Err(error) if !error.is_not_found() => return Err(error),
+                    _ => {}
+                }
+            }
+            Ok(false)
+        }
+        Step::Finalize(free) => {
+            let mut body = json!(*free);
+            body["apiVersion"] = json!("v1");
+            body["kind"] = json!("Namespace");
+            let path = format!("/api/v1/namespaces/{name}/finalize");
+            match client
+                .send_value(Method::PUT, &path, Some(("application/json", &body)))
+                .await
+            {
+                Err(error) if error.is_not_found() => Ok(true),
+                result => result.map(|_| true),
+            }
+        }
+    }
+}
+
+/// Namespaced kinds that can be listed and deleted, from discovery: (base path, plural).
+async fn kinds(client: &Client) -> Result<Vec<(String, String)>, ClientError> {
+    let mut bases = vec!["/api/v1".to_owned()];
+    let groups = match client.send_value(Method::GET, "/apis", None).await {
+        Err(error) if error.is_not_found() => Value::Null,
+        result => result?,
+    };
+    for group in groups["groups"].as_array().into_iter().flatten() {
+        if let Some(version) = group["preferredVersion"]["groupVersion"].as_str() {
+            bases.push(format!("/apis/{version}"));
+        }
+    }
+    let mut kinds = Vec::new();
+    for base in bases {
+        let list = client.send_value(Method::GET, &base, None).await?;
+        for plural in deletable(&list) {
+            kinds.push((base.clone(), plural));
+        }
+    }
+    Ok(kinds)
+}
+
+/// The plurals of an `APIResourceList` this controller must empty.
+fn deletable(list: &Value) -> Vec<String> {
+    let has = |resource: &Value, verb: &str| {
+        let verbs = resource["verbs"].as_array();
+        verbs.is_some_and(|verbs| verbs.iter().any(|v| v == verb))
+    };
+    let resources = list["resources"].as_array().into_iter().flatten();
+    resources
+        .filter(|r| r["namespaced"] == true && has(r, "list") && has(r, "delete"))
+        .filter_map(|r| r["name"].as_str())
+        .filter(|name| !name.contains('/'))
+        .map(str::to_owned)
+        .collect()
+}
+
+async fn contents(
+    client: &Client,
+    base: &str,
+    namespace: &str,
+    plural: &str,
+) -> Result<Vec<Found>, ClientError> {
+    let path = format!("{base}/namespaces/{namespace}/{plural}");
+    let list = client
+        .send_value(Method::GET, &format!("{path}?limit={ROUND_ITEMS}"), None)
+        .await?;
+    let items = list["items"].as_array().into_iter().flatten();
+    Ok(items
+        .filter_map(|item| {
+            Some(Found {
+                path: format!("{path}/{}", item["metadata"]["name"].as_str()?),
+                ending: item["metadata"]["deletionTimestamp"].is_string(),
+            })
+        })
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn namespace(ending: bool, finalizers: &[&str]) -> Namespace {
+        let at = ending.then_some("2026-01-01T00:00:00Z");
+        serde_json::from_value(json!({
+            "metadata": {"name": "a", "deletionTimestamp": at},
+            "spec": {"finalizers": finalizers}
+        }))
+        .unwrap()
+    }
+
+    fn found(ending: bool) -> Found {
+        Found {
+            path: "/api/v1/namespaces/a/pods/p".to_owned(),
+            ending,
+        }
+    }
+
+    #[test]
+    fn contents_go_first_then_the_finalizer() {
+        let ending = namespace(true, &["other", FINALIZER]);
+        let path = found(false).path;
+        assert_eq!(
+            reconcile(&namespace(false, &[FINALIZER]), &[]),
+            Step::Nothing
+        );
+        assert_eq!(reconcile(&namespace(true, &["other"]), &[]), Step::Nothing);
+        let both = [found(false), found(true)];
+        assert_eq!(reconcile(&ending, &both), Step::Delete(vec![path]));
+        assert_eq!(reconcile(&ending, &[found(true)]), Step::Wait);
+        let free = namespace(true, &["other"]);
+        assert_eq!(reconcile(&ending, &[]), Step::Finalize(Box::new(free)));
+    }
+
+    #[test]
+    fn discovery_tells_what_to_empty() {
+        let list = json!({"resources": [
+            {"name": "pods", "namespaced": true, "verbs": ["list", "delete"]},
+            {"name": "pods/status", "namespaced": true, "verbs": ["list", "delete"]},
+            {"name": "bindings", "namespaced": true, "verbs": ["create"]},
+            {"name": "nodes", "namespaced": false, "verbs": ["list", "delete"]}
+        ]});
+        assert_eq!(deletable(&list), ["pods"]);
+        assert!(deletable(&Value::Null).is_empty());
+    }
+}
