@@ -5,6 +5,7 @@ use crate::client::https::HttpsDoor;
 use crate::client::kubeconfig::{self, Sources};
 use crate::client::{Client, ClientError};
 use http::{Request, Response};
+use serde_json::Value;
 use std::path::PathBuf;
 
 /// Flags that choose a server; they may stand before or after the verb.
@@ -88,6 +89,14 @@ pub fn request(
     builder
         .body(body)
         .map_err(|cause| ClientError::Request(cause.to_string()))
+}
+
+/// The items of a list; none where the answer is something else.
+pub fn items(mut list: Value) -> Vec<Value> {
+    match list.get_mut("items").map(Value::take) {
+        Some(Value::Array(items)) => items,
+        _ => Vec::new(),
+    }
 }
 
 /// GET with a query and what to accept.

@@ -54,6 +54,8 @@ struct Victim {
     resource: Resource,
     namespace: String,
     name: String,
+    /// The file that names it.
+    source: Option<String>,
 }
 
 /// What the flags mean together: seconds of grace, and whether to wait.
@@ -132,7 +134,11 @@ pub async fn run(args: DeleteArgs, client: ClientArgs) -> Outcome {
             }
             Err(cause) if args.ignore_not_found && cause.is_not_found() => {}
             Err(cause) => {
-                error::print(&cause.into());
+                let cause = anyhow::Error::from(cause);
+                error::print(&match &victim.source {
+                    Some(source) => cause.context(format!("error when deleting {source}")),
+                    None => cause,
+                });
                 failed = true;
             }
         }
@@ -182,6 +188,7 @@ async fn by_arguments(
                 resource: target.resource,
                 namespace: session.namespace.clone(),
                 name,
+                source: None,
             }),
             None => victims.extend(all_of(args, session, target.resource).await?),
         }
@@ -212,6 +219,7 @@ async fn all_of(
             resource: resource.clone(),
             namespace: text(&item["metadata"]["namespace"]),
             name: text(&item["metadata"]["name"]),
+            source: None,
         })
         .collect())
 }
@@ -230,6 +238,7 @@ fn by_files(
                 resource: resource.clone(),
                 namespace: namespace_of(session, &document)?,
                 name: document.name().to_owned(),
+                source: Some(document.place()),
             }),
             // A kind the server does not have has no objects either; the others still go.
             Err(cause) => {
@@ -326,6 +335,7 @@ mod tests {
             resource: discovery.find("pod").unwrap().clone(),
             namespace: "default".to_owned(),
             name: name.to_owned(),
+            source: None,
         };
         let manner = manner(5, false, false, true).unwrap();
         let uid = delete(&session, &victim("a"), manner).await.unwrap();

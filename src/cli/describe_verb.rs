@@ -1,6 +1,6 @@
 //! `coracle describe`: fetches an object and its events; `describe` words them.
 
-use super::connect::{ClientArgs, Session, get};
+use super::connect::{ClientArgs, Session, get, items};
 use super::discovery::Discovery;
 use super::resource_args::{self, Resolved};
 use super::{Outcome, describe, error};
@@ -73,15 +73,11 @@ async fn objects(
     if target.name.is_none() {
         query.extend(args.selector.clone().map(|text| ("labelSelector", text)));
     }
-    let mut answer =
-        read_value(get(&session.client, &path, &query, "application/json").await?).await?;
+    let answer = read_value(get(&session.client, &path, &query, "application/json").await?).await?;
     if target.name.is_some() {
         return Ok(vec![answer]);
     }
-    Ok(match answer["items"].take() {
-        Value::Array(items) => items,
-        _ => Vec::new(),
-    })
+    Ok(items(answer))
 }
 
 /// The events about an object, oldest first.
@@ -97,12 +93,8 @@ async fn events(session: &Session, object: &Value) -> Result<Vec<Value>, ClientE
     let namespace = metadata["namespace"].as_str().unwrap_or("default");
     let path = crate::client::object_path("", "v1", "events", Some(namespace), None, None);
     let query = [("fieldSelector", selector)];
-    let mut answer =
-        read_value(get(&session.client, &path, &query, "application/json").await?).await?;
-    let mut events = match answer["items"].take() {
-        Value::Array(items) => items,
-        _ => Vec::new(),
-    };
+    let answer = read_value(get(&session.client, &path, &query, "application/json").await?).await?;
+    let mut events = items(answer);
     events.sort_by_key(|event| text(&event["lastTimestamp"]));
     Ok(events)
 }

@@ -7,6 +7,7 @@ mod three_way;
 use super::connect::{ClientArgs, Session};
 use super::discovery::{Discovery, Resource};
 use super::manifest::{Document, FileArgs};
+use super::print::document;
 use super::{Outcome, error};
 use crate::client::{ClientError, PatchType};
 use anyhow::Context;
@@ -218,8 +219,8 @@ impl Target<'_> {
     }
 }
 
-/// `object` with itself in the annotation, as compact JSON with a new line: byte for byte as kubectl writes it
-/// where keys are in the same order.
+/// `object` with itself in the annotation, byte for byte as kubectl writes it: compact, keys sorted, a new line at
+/// the end. The two can then take turns without a change.
 fn with_last_applied(object: &Value) -> Result<Value, anyhow::Error> {
     let mut bare = object.clone();
     if let Some(annotations) = bare["metadata"]["annotations"].as_object_mut() {
@@ -230,7 +231,12 @@ fn with_last_applied(object: &Value) -> Result<Value, anyhow::Error> {
     if !recorded["metadata"]["annotations"].is_object() {
         recorded["metadata"]["annotations"] = Value::Object(serde_json::Map::new());
     }
-    let mut text = serde_json::to_string(&recorded)?;
+    let text = serde_json::to_string(&document::sorted(&recorded))?;
+    // In JSON these stand in strings only; Go's encoder escapes them.
+    let mut text = text
+        .replace('<', "\\u003c")
+        .replace('>', "\\u003e")
+        .replace('&', "\\u0026");
     text.push('\n');
     let metadata = bare["metadata"]
         .as_object_mut()
@@ -268,6 +274,13 @@ mod tests {
         assert_eq!(
             last_applied(&annotated),
             Some(json!({"kind": "Pod", "metadata": {"name": "a", "annotations": {"b": "c"}}}))
+        );
+        let text =
+            with_last_applied(&json!({"kind": "A", "apiVersion": "v1", "metadata": {"name": "<"}}))
+                .unwrap();
+        assert_eq!(
+            text["metadata"]["annotations"][LAST_APPLIED],
+            "{\"apiVersion\":\"v1\",\"kind\":\"A\",\"metadata\":{\"annotations\":{},\"name\":\"\\u003c\"}}\n"
         );
         // Applying what carries its own record changes nothing.
         assert_eq!(with_last_applied(&annotated).unwrap(), annotated);

@@ -1,7 +1,7 @@
 //! What `get` asks the server for: tables in pages, or objects.
 
 use super::GetArgs;
-use crate::cli::connect::{Session, get};
+use crate::cli::connect::{Session, get, items};
 use crate::cli::print::table::{Column, Row, Table};
 use crate::cli::resource_args::Resolved;
 use crate::client::{ClientError, read_value};
@@ -111,31 +111,26 @@ pub async fn objects(
         let object = read_value(get(&session.client, &path, &[], PLAIN).await?).await?;
         return Ok(vec![object]);
     }
-    list(session, target, namespace, args.query(None))
-        .await
-        .map(|(items, _)| items)
+    list(session, target, namespace, args.query(None)).await
 }
 
-/// All objects of a target's resource, and the list's resourceVersion.
-pub async fn list(
+/// All objects of a target's resource.
+async fn list(
     session: &Session,
     target: &Resolved,
     namespace: Option<&str>,
     query: Vec<(&'static str, String)>,
-) -> Result<(Vec<Value>, String), ClientError> {
+) -> Result<Vec<Value>, ClientError> {
     let path = target.resource.path(namespace, None);
     let mut objects = Vec::new();
     let mut token: Option<String> = None;
     loop {
         let query = page(query.clone(), token.take());
-        let mut answer = read_value(get(&session.client, &path, &query, PLAIN).await?).await?;
-        if let Value::Array(items) = answer["items"].take() {
-            objects.extend(items.into_iter().map(|item| typed(target, item)));
-        }
+        let answer = read_value(get(&session.client, &path, &query, PLAIN).await?).await?;
         token = answer["metadata"]["continue"].as_str().map(str::to_owned);
+        objects.extend(items(answer).into_iter().map(|item| typed(target, item)));
         if token.as_deref().unwrap_or_default().is_empty() {
-            let version = answer["metadata"]["resourceVersion"].as_str();
-            return Ok((objects, version.unwrap_or_default().to_owned()));
+            return Ok(objects);
         }
     }
 }

@@ -228,7 +228,8 @@ fn name_line(target: &Resolved, object: &Value) -> String {
 fn text(args: &GetArgs, format: Format, mut object: Value) -> Result<String, anyhow::Error> {
     if !args.show_managed_fields {
         object = document::without_managed_fields(object);
-        for item in object["items"].as_array_mut().into_iter().flatten() {
+        let items = object.get_mut("items").and_then(Value::as_array_mut);
+        for item in items.into_iter().flatten() {
             *item = document::without_managed_fields(item.take());
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{Format, GetArgs, fetch, name_line, nothing, style, text};
 use crate::cli::Outcome;
-use crate::cli::connect::{Session, get};
+use crate::cli::connect::{Session, get, items};
 use crate::cli::print::table::Printer;
 use crate::cli::resource_args::Resolved;
 use crate::client::{ClientError, Lines, read_value};
@@ -97,7 +97,7 @@ fn show_list(
     session: &Session,
     target: &Resolved,
     shown: &mut Printer,
-    mut answer: Value,
+    answer: Value,
 ) -> Result<(), anyhow::Error> {
     if args.watch_only {
         return Ok(());
@@ -115,10 +115,8 @@ fn show_list(
         std::io::stdout().flush()?;
         return Ok(());
     }
-    if let Value::Array(items) = answer["items"].take() {
-        for item in items {
-            show_document(args, target, fetch::typed(target, item))?;
-        }
+    for item in items(answer) {
+        show_document(args, target, fetch::typed(target, item))?;
     }
     Ok(())
 }

@@ -26,7 +26,7 @@ pub fn json(value: &Value) -> Result<String, anyhow::Error> {
 }
 
 /// `value` with the keys of every map in order.
-fn sorted(value: &Value) -> Value {
+pub fn sorted(value: &Value) -> Value {
     match value {
         Value::Object(map) => {
             let mut pairs: Vec<(&String, &Value)> = map.iter().collect();
