@@ -112,14 +112,16 @@ pub(super) async fn pull(
     let diff_ids = configuration.diff_ids(described.layers.len(), &what)?;
     let _pin = images.pin(&diff_ids);
     let (sender, mut told) = mpsc::channel(PROGRESS_QUEUE);
-    let fetch = async {
-        let sender = sender;
-        futures::stream::iter(diff_ids.iter().zip(&described.layers))
-            .map(|(diff_id, layer)| fetch_layer(images, &remote, diff_id, layer, sender.clone()))
-            .buffer_unordered(images.layers_parallel)
-            .try_collect::<Vec<()>>()
-            .await
-    };
+    // Not started before they are polled, `layers_parallel` at a time.
+    let fetches: Vec<_> = diff_ids
+        .iter()
+        .zip(&described.layers)
+        .map(|(diff_id, layer)| fetch_layer(images, &remote, diff_id, layer, sender.clone()))
+        .collect();
+    drop(sender);
+    let fetch = futures::stream::iter(fetches)
+        .buffer_unordered(images.layers_parallel)
+        .try_collect::<Vec<()>>();
     let tell = async {
         while let Some(message) = told.recv().await {
             progress(message);
