@@ -73,8 +73,6 @@ pub enum ImageError {
     InUse { reference: String },
     #[error("no image {reference} on this node; `coracle image ls` lists what there is")]
     Absent { reference: String },
-    #[error("the image was not fetched: its pull was abandoned")]
-    Abandoned,
     #[error("HTTPS is not ready: no default rustls crypto provider is installed in this process")]
     NoCryptoProvider,
     #[error("cannot {action} {path}: {source}")]
@@ -105,7 +103,7 @@ impl ImageError {
     pub(super) fn is_passing(&self) -> bool {
         matches!(
             self,
-            ImageError::Unreachable { .. } | ImageError::Abandoned | ImageError::Registry { .. }
+            ImageError::Unreachable { .. } | ImageError::Registry { .. }
         )
     }
 }

@@ -14,7 +14,7 @@ const NAME: &str = "coracle.local/hello:latest";
 /// Changes when the layer is made differently, so that nodes make it anew.
 const RECIPE: &str = "coracle hello layer 1";
 
-/// Beside the layers: which executable the present image was made from.
+/// Beside the layers: first line, which executable the present image was made from; second, the id of the image before.
 const NOTE: &str = "hello";
 
 /// Largest executable hashed; ours is below 16 MiB stripped, debug builds are some hundred.
@@ -37,7 +37,10 @@ pub(super) fn ensure(images: &Images, executable: &Path) -> Result<(), ImageErro
         metadata.size(),
         executable.display(),
     );
-    if images.layers.read_note(NOTE).as_deref() == Some(&stamp) && images.find(NAME)?.is_some() {
+    let note = images.layers.read_note(NOTE).unwrap_or_default();
+    let (noted, before) = note.split_once('\n').unwrap_or((&note, ""));
+    let current = images.find(NAME)?;
+    if noted == stamp && current.is_some() {
         return Ok(());
     }
 
@@ -55,21 +58,29 @@ pub(super) fn ensure(images: &Images, executable: &Path) -> Result<(), ImageErro
     let id = Digest::of(format!("{diff_id} {config:?}").as_bytes()).to_string();
     let layers = [diff_id];
     let _pin = images.pin(&layers);
-    let previous = images.find(NAME)?;
     if !images.layers.is_present(&layers[0]) {
         let scratch = Scratch::new(&images.layers.tmp())?;
         fill(&scratch.path().join("fs"), executable, &metadata)?;
         images.layers.commit(&layers[0], scratch, bytes)?;
     }
     images.record(&id, &layers, config, &[NAME.to_owned()])?;
-    images.layers.write_note(NOTE, &stamp)?;
-    if let Some(previous) = previous
-        && previous.id != id
-        && previous.tags.len() == 1
+    // Containers made from the image before may still run after an upgrade of the node: it stays for one generation.
+    let previous = match current {
+        Some(current) if current.id != id => current.id,
+        _ => before.to_owned(),
+    };
+    images
+        .layers
+        .write_note(NOTE, &format!("{stamp}\n{previous}"))?;
+    if before != previous
+        && before != id
+        && images
+            .find(before)
+            .ok()
+            .flatten()
+            .is_some_and(|old| old.tags.is_empty())
     {
-        // Made from an older binary. Containers that still run it keep their mount; the sweep after this removes
-        // its layer from view only.
-        images.state().records.remove_image(&previous.id)?;
+        images.state().records.remove_image(before)?;
     }
     Ok(())
 }

@@ -17,6 +17,12 @@ use std::path::{Path, PathBuf};
 /// Hex digits in the shortest link name.
 const SHORT_HEX_MIN: usize = 4;
 
+/// Deflate cannot grow data more than 1,032 times; what grows more is a zstd bomb.
+const GROWTH_MAX: u64 = 1100;
+
+/// Small layers may grow by this much whatever their size.
+const GROWTH_FREE_BYTES: u64 = 64 * 1024 * 1024;
+
 /// What a layer's stream must turn out to be.
 #[derive(Debug, Clone)]
 pub(super) struct Expected {
@@ -107,34 +113,15 @@ impl Layers {
         let layer = expected.diff_id.to_string();
         let what = format!("layer {layer}");
         let mut transferred = HashingReader::new(stream);
-        let outcome = unpack_hashed(&mut transferred, root);
-        // A decoder stumbles over damaged bytes before their end is reached: the digest tells what is wrong.
-        let rest = transferred.drain(LAYER_BYTES_MAX);
+        let outcome = unpack_hashed(&mut transferred, root, bytes_max(expected));
         let (diff_id, bytes) = match outcome {
             Ok(done) => done,
             Err(UnpackError::Disk { path, source }) => {
-                let path = root.join(path);
-                return Err(match ImageError::io("write", &path, source) {
-                    ImageError::DiskFull { .. } => ImageError::DiskFull {
-                        path: self.dir.clone(),
-                    },
-                    ImageError::Io { source, .. } => ImageError::Layer {
-                        layer,
-                        path: path
-                            .strip_prefix(root)
-                            .unwrap_or(&path)
-                            .display()
-                            .to_string(),
-                        why: source.to_string(),
-                    },
-                    other => other,
-                });
+                return Err(self.refused(layer, &path, source));
             }
             Err(UnpackError::Source(error)) => {
-                let (found, _) = rest.map_err(|error| stream_failed(&what, &error))?;
-                if let Some(wanted) = &expected.transferred {
-                    wanted.expect(&found, &what)?;
-                }
+                // A decoder stumbles over damaged bytes before their end is reached: the digest tells what is wrong.
+                check_transferred(transferred, expected, &what)?;
                 return Err(ImageError::Malformed {
                     what,
                     why: error.to_string(),
@@ -148,14 +135,23 @@ impl Layers {
                 });
             }
         };
-        let (found, _) = rest.map_err(|error| stream_failed(&what, &error))?;
-        if let Some(wanted) = &expected.transferred {
-            wanted.expect(&found, &what)?;
-        }
+        check_transferred(transferred, expected, &what)?;
         expected
             .diff_id
             .expect(&diff_id, &format!("{what} (unpacked)"))?;
         Ok(bytes)
+    }
+
+    /// The file system's refusal to make `path` of a layer.
+    fn refused(&self, layer: String, path: &Path, source: io::Error) -> ImageError {
+        match ImageError::io("write", &self.dir, source) {
+            ImageError::Io { source, .. } => ImageError::Layer {
+                layer,
+                path: path.display().to_string(),
+                why: source.to_string(),
+            },
+            full => full,
+        }
     }
 
     /// An unpacked layer is hardly ever smaller than its transfer.
@@ -242,18 +238,44 @@ impl Layers {
     }
 }
 
-fn stream_failed(what: &str, error: &io::Error) -> ImageError {
-    ImageError::Malformed {
-        what: what.to_owned(),
-        why: format!("its transfer broke off: {error}"),
+/// Reads what is left of a transfer and compares its digest.
+fn check_transferred<R: Read>(
+    transferred: HashingReader<R>,
+    expected: &Expected,
+    what: &str,
+) -> Result<(), ImageError> {
+    let (found, _) = transferred
+        .drain(LAYER_BYTES_MAX)
+        .map_err(|error| ImageError::Malformed {
+            what: what.to_owned(),
+            why: format!("its transfer broke off: {error}"),
+        })?;
+    match &expected.transferred {
+        Some(wanted) => wanted.expect(&found, what),
+        None => Ok(()),
+    }
+}
+
+/// Most bytes this layer may become: a bomb is told by how much it grows.
+fn bytes_max(expected: &Expected) -> u64 {
+    match expected.transferred_bytes {
+        0 => LAYER_BYTES_MAX,
+        bytes => bytes
+            .saturating_mul(GROWTH_MAX)
+            .saturating_add(GROWTH_FREE_BYTES)
+            .min(LAYER_BYTES_MAX),
     }
 }
 
 /// Unpacks and gives the digest of the plain tar with the bytes of its files.
-fn unpack_hashed(stream: &mut dyn Read, root: &Path) -> Result<(Digest, u64), UnpackError> {
+fn unpack_hashed(
+    stream: &mut dyn Read,
+    root: &Path,
+    bytes_max: u64,
+) -> Result<(Digest, u64), UnpackError> {
     let plain = decompress(stream).map_err(UnpackError::Source)?;
     let mut plain = HashingReader::new(plain);
-    let bytes = unpack(&mut plain, root)?;
+    let bytes = unpack(&mut plain, root, bytes_max)?;
     // Blocks after the archive's end belong to its digest.
     let (diff_id, _) = plain
         .drain(2 * LAYER_BYTES_MAX)

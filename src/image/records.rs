@@ -49,6 +49,9 @@ impl Records {
             {
                 let record: Record = read(&path)?;
                 records.images.insert(record.id.clone(), record);
+            } else {
+                // The temporary file of a write that a power cut ended.
+                fs::remove_file(&path).map_err(|error| ImageError::io("remove", &path, error))?;
             }
         }
         let names = records.names_path();

@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Longest silence in the middle of a transfer.
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
+const READ_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Progress messages under way to the caller; more are dropped, since the next one says more.
 const PROGRESS_QUEUE: usize = 64;
@@ -234,6 +234,10 @@ struct Transfer<'a, R> {
 
 impl<R: Read> Read for Transfer<'_, R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        // A stream that failed would seem to have ended.
+        if self.failure.is_some() {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
         if self.abandoned.load(Ordering::Relaxed) {
             *self.failure = Some("the pull was abandoned".to_owned());
             return Err(io::ErrorKind::ConnectionAborted.into());

@@ -44,8 +44,8 @@ pub(super) enum UnpackError {
     Disk { path: PathBuf, source: io::Error },
 }
 
-/// Unpacks `stream` into the empty directory `root`; returns the bytes of its files.
-pub(super) fn unpack(stream: impl Read, root: &Path) -> Result<u64, UnpackError> {
+/// Unpacks `stream` into the empty directory `root`, at most `bytes_max` of file content; returns how much it was.
+pub(super) fn unpack(stream: impl Read, root: &Path, bytes_max: u64) -> Result<u64, UnpackError> {
     let allowance = Cell::new(0);
     let mut archive = tar::Archive::new(Allowance {
         inner: stream,
@@ -54,6 +54,7 @@ pub(super) fn unpack(stream: impl Read, root: &Path) -> Result<u64, UnpackError>
     let mut unpacker = Unpacker {
         tree: Tree::open(root).map_err(|errno| disk(root, errno))?,
         bytes: 0,
+        bytes_max,
         directory_times: Vec::new(),
         buffer: vec![0; COPY_BUFFER_BYTES],
     };
@@ -110,6 +111,7 @@ impl<R: Read> Read for Allowance<'_, R> {
 struct Unpacker {
     tree: Tree,
     bytes: u64,
+    bytes_max: u64,
     /// Making files changes their directory's time: set last, deepest last entry first.
     directory_times: Vec<(InnerPath, u64)>,
     buffer: Vec<u8>,
@@ -137,9 +139,7 @@ impl Unpacker {
         let at = |errno: Errno| disk(&path.whole(), errno);
         let parent = self.tree.directory(path.parent()).map_err(at)?;
         if let Some(whited) = path.name().as_bytes().strip_prefix(b".wh.") {
-            return self
-                .whiteout(&parent, OsStr::from_bytes(whited))
-                .map_err(at);
+            return whiteout(&parent, OsStr::from_bytes(whited)).map_err(at);
         }
 
         let existing = tree::stat(&parent, path.name()).map_err(at)?;
@@ -167,12 +167,12 @@ impl Unpacker {
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
                 let file = tree::create_file(&parent, path.name()).map_err(at)?;
                 self.copy(entry, &file, &path)?;
-                self.metadata_of_file(entry, &parent, &path, Some(&file))
+                metadata_of_file(entry, &parent, &path, Some(&file))
             }
             EntryType::Symlink => {
                 let target = link_target(entry).ok_or_else(|| refuse("a link without target"))?;
                 tree::make_symlink(&parent, path.name(), &target).map_err(at)?;
-                self.metadata_of_file(entry, &parent, &path, None)
+                metadata_of_file(entry, &parent, &path, None)
             }
             EntryType::Link => {
                 let target = link_target(entry).ok_or_else(|| refuse("a link without target"))?;
@@ -191,34 +191,13 @@ impl Unpacker {
             EntryType::Char | EntryType::Block | EntryType::Fifo => {
                 let (node, device) = node(entry.header(), kind).map_err(UnpackError::Source)?;
                 tree::make_node(&parent, path.name(), node, device).map_err(at)?;
-                self.metadata_of_file(entry, &parent, &path, None)
+                metadata_of_file(entry, &parent, &path, None)
             }
             // Sockets have no tar type of their own; anything unknown is passed over as tar(1) would warn and do.
             other => {
                 tracing::debug!(path = %raw.display(), kind = ?other, "entry of unknown type skipped");
                 Ok(())
             }
-        }
-    }
-
-    /// `hidden` is the name after `.wh.`.
-    fn whiteout(&mut self, parent: &OwnedFd, hidden: &OsStr) -> Result<(), Errno> {
-        if hidden == ".wh..opq" {
-            let directory = tree::open_existing(parent, OsStr::new(""))?;
-            return xattr::set(&directory, OPAQUE, b"y");
-        }
-        // Aufs' own records (`.wh..wh.plnk` and the like) describe nothing here.
-        if hidden.as_bytes().starts_with(b".wh.") || matches!(hidden.as_bytes(), b"" | b"." | b"..")
-        {
-            return Ok(());
-        }
-        match tree::stat(parent, hidden)? {
-            None => tree::make_node(parent, hidden, SFlag::S_IFCHR, 0),
-            // A whiteout hides lower layers only: this layer's directory stays, nothing shines through.
-            Some(stat) if tree::kind(&stat) == SFlag::S_IFDIR => {
-                xattr::set(&tree::open_existing(parent, hidden)?, OPAQUE, b"y")
-            }
-            Some(_) => Ok(()),
         }
     }
 
@@ -234,10 +213,10 @@ impl Unpacker {
                 return Ok(());
             }
             self.bytes += count as u64;
-            if self.bytes > LAYER_BYTES_MAX {
+            if self.bytes > self.bytes_max {
                 return Err(UnpackError::Entry {
                     path: path.whole(),
-                    why: format!("the layer is larger than {LAYER_BYTES_MAX} bytes"),
+                    why: format!("the layer becomes larger than {} bytes", self.bytes_max),
                 });
             }
             file.write_all(&self.buffer[..count])
@@ -270,26 +249,6 @@ impl Unpacker {
         Ok(())
     }
 
-    fn metadata_of_file<R: Read>(
-        &mut self,
-        entry: &mut Entry<'_, R>,
-        parent: &OwnedFd,
-        path: &InnerPath,
-        file: Option<&File>,
-    ) -> Result<(), UnpackError> {
-        let at = |errno| disk(&path.whole(), errno);
-        let has_mode = !entry.header().entry_type().is_symlink();
-        // Order matters: chown(2) clears set-user-id bits and file capabilities.
-        own_and_mode(entry.header(), parent, path.name(), has_mode)
-            .map_err(UnpackError::Source)?
-            .map_err(at)?;
-        if let Some(file) = file {
-            attributes(entry, file, path)?;
-        }
-        let time = entry.header().mtime().map_err(UnpackError::Source)?;
-        set_time(parent, path.name(), time).map_err(at)
-    }
-
     fn finish(mut self) -> Result<u64, UnpackError> {
         for (path, time) in std::mem::take(&mut self.directory_times).into_iter().rev() {
             let at = |errno| disk(&path.whole(), errno);
@@ -306,6 +265,45 @@ impl Unpacker {
         }
         Ok(self.bytes)
     }
+}
+
+/// `hidden` is the name after `.wh.`.
+fn whiteout(parent: &OwnedFd, hidden: &OsStr) -> Result<(), Errno> {
+    if hidden == ".wh..opq" {
+        let directory = tree::open_existing(parent, OsStr::new(""))?;
+        return xattr::set(&directory, OPAQUE, b"y");
+    }
+    // Aufs' own records (`.wh..wh.plnk` and the like) describe nothing here.
+    if hidden.as_bytes().starts_with(b".wh.") || matches!(hidden.as_bytes(), b"" | b"." | b"..") {
+        return Ok(());
+    }
+    match tree::stat(parent, hidden)? {
+        None => tree::make_node(parent, hidden, SFlag::S_IFCHR, 0),
+        // A whiteout hides lower layers only: this layer's directory stays, nothing shines through.
+        Some(stat) if tree::kind(&stat) == SFlag::S_IFDIR => {
+            xattr::set(&tree::open_existing(parent, hidden)?, OPAQUE, b"y")
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+fn metadata_of_file<R: Read>(
+    entry: &mut Entry<'_, R>,
+    parent: &OwnedFd,
+    path: &InnerPath,
+    file: Option<&File>,
+) -> Result<(), UnpackError> {
+    let at = |errno| disk(&path.whole(), errno);
+    let has_mode = !entry.header().entry_type().is_symlink();
+    // Order matters: chown(2) clears set-user-id bits and file capabilities.
+    own_and_mode(entry.header(), parent, path.name(), has_mode)
+        .map_err(UnpackError::Source)?
+        .map_err(at)?;
+    if let Some(file) = file {
+        attributes(entry, file, path)?;
+    }
+    let time = entry.header().mtime().map_err(UnpackError::Source)?;
+    set_time(parent, path.name(), time).map_err(at)
 }
 
 fn link_target<R: Read>(entry: &Entry<'_, R>) -> Option<PathBuf> {

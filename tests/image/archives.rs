@@ -5,11 +5,12 @@ use std::io::Write;
 use tar::{Builder, EntryType, Header};
 
 pub fn digest(bytes: &[u8]) -> String {
-    let hex: String = Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    format!("sha256:{hex}")
+    use std::fmt::Write as _;
+    let mut text = "sha256:".to_owned();
+    for byte in Sha256::digest(bytes) {
+        write!(text, "{byte:02x}").unwrap();
+    }
+    text
 }
 
 /// A layer's tar under construction.
@@ -189,11 +190,18 @@ impl Oci {
         self
     }
 
+    /// The index of all images in it.
+    pub fn index(&self) -> Vec<u8> {
+        let index = serde_json::json!({
+            "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
+            "manifests": self.index,
+        });
+        serde_json::to_vec(&index).unwrap()
+    }
+
     pub fn tar(&self) -> Vec<u8> {
         let mut builder = Builder::new(Vec::new());
-        let index =
-            serde_json::to_vec(&serde_json::json!({"schemaVersion": 2, "manifests": self.index}))
-                .unwrap();
+        let index = self.index();
         let layout = br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec();
         let fixed = [
             ("oci-layout".to_owned(), layout),

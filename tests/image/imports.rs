@@ -270,9 +270,9 @@ fn hostile_layers_are_refused_and_touch_nothing_outside() {
 
 #[test]
 fn names_move_images_go_with_the_last_and_shared_layers_stay() {
-    let store = Store::new();
+    let mut store = Store::new();
     let shared = Layer::new().file("shared", b"1").tar();
-    let image = |name: &str, own: &[u8]| {
+    let image = |store: &Store, name: &str, own: &[u8]| {
         let layers = [shared.clone(), Layer::new().file("own", own).tar()];
         store
             .import(
@@ -283,9 +283,9 @@ fn names_move_images_go_with_the_last_and_shared_layers_stay() {
             .unwrap()
             .remove(0)
     };
-    let first = image("a:1", b"first");
-    let second = image("b:1", b"second");
-    image("a:2", b"first");
+    let first = image(&store, "a:1", b"first");
+    let second = image(&store, "b:1", b"second");
+    image(&store, "a:2", b"first");
     assert_eq!(store.leftovers().len(), 3);
     let unused = |_: &str| false;
     store.images.remove("a:2", &unused).unwrap();
@@ -305,7 +305,7 @@ fn names_move_images_go_with_the_last_and_shared_layers_stay() {
         store.images.remove("a:1", &unused),
         Err(ImageError::Absent { .. })
     ));
-    let store = store.reopen();
+    store.reopen();
     assert_eq!(store.images.find("b:1").unwrap().unwrap().id, second.id);
     store.images.remove(&second.id, &unused).unwrap();
     assert!(store.leftovers().is_empty());
@@ -331,7 +331,7 @@ fn this_machines_image_is_chosen_of_several() {
 
 #[test]
 fn opening_removes_what_a_power_cut_left_and_keeps_the_built_in_image() {
-    let store = Store::new();
+    let mut store = Store::new();
     store
         .import(&one_layer("a:1", Layer::new().file("x", b"1")))
         .unwrap();
@@ -342,7 +342,7 @@ fn opening_removes_what_a_power_cut_left_and_keeps_the_built_in_image() {
     std::fs::write(half.join("half"), b"").unwrap();
     let orphan = store.dir.path().join("layers").join("0".repeat(64));
     std::fs::create_dir_all(orphan.join("fs")).unwrap();
-    let store = store.reopen();
+    store.reopen();
     assert!(names(&store.dir.path().join("tmp")).is_empty());
     assert!(!orphan.exists());
     let after = record.metadata().unwrap();
@@ -360,4 +360,57 @@ fn opening_removes_what_a_power_cut_left_and_keeps_the_built_in_image() {
     let ours = std::fs::read(rootfs.lower[0].join("coracle")).unwrap();
     assert!(ours == std::fs::read(EXECUTABLE).unwrap());
     assert!(rootfs.lower[0].join("etc/passwd").is_file());
+}
+
+#[test]
+fn a_full_disk_is_said_and_leaves_nothing_needs_root() {
+    if !can_mount() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::on_small_disk(dir, 8);
+    // Compresses well: the archive fits, the layer does not.
+    let layer = Layer::new().file("large", &vec![7; 32 << 20]);
+    let error = store.import(&one_layer("large:1", layer)).unwrap_err();
+    assert!(matches!(error, ImageError::DiskFull { .. }), "{error}");
+    assert!(store.leftovers().is_empty(), "{:?}", store.leftovers());
+    // Does not even fit as it came.
+    let archive = Oci::default()
+        .image(
+            Some("large:1"),
+            arch(),
+            Form::Plain,
+            &[Layer::new().file("large", &vec![7; 32 << 20]).tar()],
+        )
+        .tar();
+    let error = store.import(&archive).unwrap_err();
+    assert!(matches!(error, ImageError::DiskFull { .. }), "{error}");
+    assert!(store.leftovers().is_empty(), "{:?}", store.leftovers());
+    store
+        .import(&one_layer("small:1", Layer::new().file("x", b"1")))
+        .unwrap();
+}
+
+#[test]
+fn the_built_in_image_follows_its_binary() {
+    let dir = tempfile::tempdir().unwrap();
+    let executable = dir.path().join("coracle");
+    let open = |content: &[u8]| {
+        std::fs::remove_file(&executable).ok();
+        std::fs::write(&executable, content).unwrap();
+        let profile = coracle::profile::ImageProfile { layers_parallel: 1 };
+        let images =
+            coracle::image::Images::open(&dir.path().join("store"), &profile, &executable).unwrap();
+        let hello = images.find("coracle.local/hello:latest").unwrap().unwrap();
+        (hello.id, images.list().len())
+    };
+    let first = open(b"one");
+    let second = open(b"two");
+    let third = open(b"three");
+    assert_eq!(
+        (first.1, second.1, third.1),
+        (1, 2, 2),
+        "one generation before is kept"
+    );
+    assert!(first.0 != second.0 && second.0 != third.0);
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod archives;
+mod fake;
 mod imports;
 mod pulls;
 mod registry;

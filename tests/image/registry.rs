@@ -32,10 +32,9 @@ impl Registry {
         if with_password {
             let path = dir.path().join("htpasswd");
             std::fs::write(&path, HTPASSWD).unwrap();
-            config.push_str(&format!(
-                "auth:\n  htpasswd:\n    realm: test\n    path: {}\n",
-                path.display()
-            ));
+            config.push_str("auth:\n  htpasswd:\n    realm: test\n    path: ");
+            config.push_str(path.to_str().unwrap());
+            config.push('\n');
         }
         let file = dir.path().join("config.yml");
         std::fs::write(&file, config).unwrap();

@@ -12,20 +12,50 @@ pub const EXECUTABLE: &str = "/bin/busybox";
 pub struct Store {
     pub images: Arc<Images>,
     pub dir: tempfile::TempDir,
+    is_mounted: bool,
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        if self.is_mounted {
+            let _ = umount2(self.dir.path(), MntFlags::MNT_DETACH);
+        }
+    }
 }
 
 impl Store {
     pub fn new() -> Store {
         let dir = tempfile::tempdir().unwrap();
         let images = open(dir.path());
-        Store { images, dir }
+        Store {
+            images,
+            dir,
+            is_mounted: false,
+        }
     }
 
-    pub fn reopen(self) -> Store {
-        let Store { images, dir } = self;
-        drop(images);
+    /// In a tmpfs of so many MiB, mounted on `dir`.
+    pub fn on_small_disk(dir: tempfile::TempDir, mebibytes: u32) -> Store {
+        let options = format!("size={mebibytes}m");
+        mount(
+            Some("tmpfs"),
+            dir.path(),
+            Some("tmpfs"),
+            MsFlags::empty(),
+            Some(options.as_str()),
+        )
+        .unwrap();
         let images = open(dir.path());
-        Store { images, dir }
+        Store {
+            images,
+            dir,
+            is_mounted: true,
+        }
+    }
+
+    /// As after a restart of the node.
+    pub fn reopen(&mut self) {
+        self.images = open(self.dir.path());
     }
 
     pub fn import(&self, archive: &[u8]) -> Result<Vec<Image>, ImageError> {
