@@ -26,6 +26,7 @@ mod platform;
 mod records;
 mod reference;
 mod registry;
+mod remote;
 mod rootfs;
 mod tree;
 mod types;

@@ -3,6 +3,7 @@
 use super::digest::Digest;
 use super::layers::Layers;
 use super::{Image, ImageError, RootFs};
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
@@ -19,8 +20,19 @@ pub(super) fn prepare(layers: &Layers, image: &Image, dir: &Path) -> Result<Root
         .iter()
         .map(|layer| Digest::parse(layer, &image.id))
         .collect::<Result<_, _>>()?;
+    if diff_ids.is_empty() {
+        return Err(ImageError::Malformed {
+            what: format!("image {}", image.id),
+            why: "it has no layers, so there is nothing to run".to_owned(),
+        });
+    }
     let mut lower = Vec::with_capacity(diff_ids.len());
+    let mut seen = BTreeSet::new();
     for diff_id in diff_ids.iter().rev() {
+        // Overlayfs takes a directory once. The upper occurrence has all that the lower one has, marks included.
+        if !seen.insert(diff_id) {
+            continue;
+        }
         if !layers.is_present(diff_id) {
             return Err(ImageError::Absent {
                 reference: image.id.clone(),

@@ -388,7 +388,7 @@ fn attributes<R: Read>(
 }
 
 fn set_time(parent: &OwnedFd, name: &OsStr, seconds: u64) -> Result<(), Errno> {
-    let time = TimeSpec::new(i64::try_from(seconds).unwrap_or(0), 0);
+    let time = TimeSpec::new(seconds.try_into().unwrap_or(0), 0);
     utimensat(
         Some(parent.as_raw_fd()),
         name,

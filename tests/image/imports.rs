@@ -414,3 +414,47 @@ fn the_built_in_image_follows_its_binary() {
     );
     assert!(first.0 != second.0 && second.0 != third.0);
 }
+
+#[test]
+fn many_layers_and_repeated_ones_fit_one_mount_needs_root() {
+    if !can_mount() {
+        return;
+    }
+    let store = Store::new();
+    let mut layers: Vec<Vec<u8>> = (0..115)
+        .map(|number| {
+            let own = number.to_string();
+            Layer::new()
+                .file(&format!("only-{number}"), b"")
+                .file("last", own.as_bytes())
+                .tar()
+        })
+        .collect();
+    layers.push(layers[3].clone());
+    let archive = Oci::default()
+        .image(Some("many:1"), arch(), Form::Gzip, &layers)
+        .tar();
+    let image = store.import(&archive).unwrap().remove(0);
+    let mounted = Mounted::new(&store, &image);
+    assert_eq!(names(&mounted.path("")).len(), 116);
+    assert_eq!(std::fs::read(mounted.path("last")).unwrap(), b"3");
+}
+
+#[test]
+fn endless_names_and_too_many_layers_are_refused() {
+    let store = Store::new();
+    let layer = Layer::new()
+        .attribute("user.huge", &"x".repeat(2 << 20))
+        .file("x", b"1");
+    let error = store.import(&one_layer("huge:1", layer)).unwrap_err();
+    assert!(error.to_string().contains("longer than"), "{error}");
+    let layers: Vec<Vec<u8>> = (0..200)
+        .map(|number| Layer::new().file(&number.to_string(), b"").tar())
+        .collect();
+    let archive = Oci::default()
+        .image(Some("many:1"), arch(), Form::Plain, &layers)
+        .tar();
+    let error = store.import(&archive).unwrap_err();
+    assert!(matches!(error, ImageError::Limit { .. }), "{error}");
+    assert!(store.leftovers().is_empty());
+}
