@@ -55,7 +55,8 @@ pub(super) fn ensure(images: &Images, executable: &Path) -> Result<(), ImageErro
         env: vec!["PATH=/".to_owned()],
         ..ImageConfig::default()
     };
-    let id = Digest::of(format!("{diff_id} {config:?}").as_bytes()).to_string();
+    let id = Digest::of(format!("{diff_id} {:?} {:?}", config.entrypoint, config.env).as_bytes())
+        .to_string();
     let layers = [diff_id];
     let _pin = images.pin(&layers);
     if !images.layers.is_present(&layers[0]) {

@@ -38,6 +38,7 @@ pub use types::{Credentials, Image, ImageConfig, Progress, RootFs};
 
 use crate::profile::ImageProfile;
 use digest::Digest;
+use durable::Scratch;
 use layers::Layers;
 use records::Records;
 use reference::Name;
@@ -91,7 +92,7 @@ impl Images {
             layers_parallel: profile.layers_parallel.max(1),
         };
         hello::ensure(&images, executable)?;
-        images.sweep()?;
+        drop(images.sweep()?);
         Ok(Arc::new(images))
     }
 
@@ -125,7 +126,11 @@ impl Images {
         if let Err(error) = &result
             && !error.is_passing()
         {
-            self.sweep_or_warn();
+            let removed = self.sweep_or_warn();
+            // Gigabytes may go: not on a thread that others wait for.
+            if let Err(error) = tokio::task::spawn_blocking(move || drop(removed)).await {
+                tracing::warn!(%error, "unused layers not removed; the next start tries again");
+            }
         }
         result
     }
@@ -140,7 +145,7 @@ impl Images {
         let spool = archive::Spool::read(&self.layers.tmp(), reader)?;
         let result = import::import(self, &spool, progress);
         if result.is_err() {
-            self.sweep_or_warn();
+            drop(self.sweep_or_warn());
         }
         result
     }
@@ -169,7 +174,7 @@ impl Images {
         }
         state.records.remove_image(&image.id)?;
         drop(state);
-        self.sweep()
+        self.sweep().map(drop)
     }
 
     /// Directories for a container's root filesystem, its writable part under `dir` (created).
@@ -210,21 +215,20 @@ impl Images {
             .put(id, diff_ids, size_bytes, config, names)
     }
 
-    /// Removes layers that no image and no running pull needs.
-    fn sweep(&self) -> Result<(), ImageError> {
+    /// Takes away layers that no image and no running pull needs; their bytes go when the result is dropped.
+    fn sweep(&self) -> Result<Vec<Scratch>, ImageError> {
         let state = self.state();
         let mut keep = state.records.layers();
         keep.extend(state.pins.keys().cloned());
-        let removed = self.layers.sweep(&keep);
-        drop(state);
-        removed.map(drop)
+        self.layers.sweep(&keep)
     }
 
     /// After a failure whose error is the one to tell.
-    fn sweep_or_warn(&self) {
-        if let Err(error) = self.sweep() {
+    fn sweep_or_warn(&self) -> Vec<Scratch> {
+        self.sweep().unwrap_or_else(|error| {
             tracing::warn!(%error, "unused layers not removed; the next start tries again");
-        }
+            Vec::new()
+        })
     }
 }
 

@@ -62,10 +62,14 @@ pub(super) async fn pull(
             .iter()
             .map(|layer| Digest::parse(layer, &what))
             .collect::<Result<Vec<_>, _>>()?;
-        for digest in image.layers {
-            progress(Progress::Present { digest });
+        // A removal at the same time may have been faster than the pin; then all is fetched anew.
+        let _pin = images.pin(&diff_ids);
+        if diff_ids.iter().all(|id| images.layers.is_present(id)) {
+            for digest in image.layers {
+                progress(Progress::Present { digest });
+            }
+            return finish(images, &id, &diff_ids, image.config, &names, progress);
         }
-        return finish(images, &id, &diff_ids, image.config, &names, progress);
     }
 
     let configuration = remote.configuration(&described.config, &id).await?;
