@@ -1,4 +1,18 @@
 //! The node agent: makes the pods bound to this node real and reports what became of them.
+//!
+//! What comes in: pods bound to this node (a watch), what happens to containers (events of the runtime), and requests
+//! for logs, exec and images over its own HTTP interface. What goes out: calls to runtime, image and network, status
+//! of pods and of the node, events; all of it through the API's own door.
+//!
+//! Invariants: decisions are pure ([`pod`], [`spec`], [`admit`]); one task owns a pod ([`worker`]) and looks at the
+//! present state, never at a history of messages, so that nothing is lost by a restart. A running container is
+//! never restarted because the node process was. Nothing is written to the API that did not change, and secrets stay
+//! on tmpfs. It never knows about raft, the store, or other nodes.
+
+mod dirs;
+pub mod pod;
+pub mod spec;
+mod volumes;
 
 use crate::client::Client;
 use crate::image::Images;
