@@ -1,6 +1,28 @@
 //! A Kubernetes API client over any door: HTTPS for the command line, a direct call inside the node.
 //!
-//! Scheduler, controllers and kubelet write through this, the same door as any client.
+//! What comes in: typed calls from scheduler, controllers, kubelet and the command line. They all
+//! write through this, the same door as any client.
+//!
+//! What goes out: one HTTP request per call through a [`Door`]; objects, or the server's `Status`
+//! as [`ClientError::Status`].
+//!
+//! Every body and every line of a watch is bounded (`body`, `lines`). This part never knows who
+//! stands behind the door: it has no type of the API server's.
+
+pub mod https;
+pub mod informer;
+pub mod kubeconfig;
+
+mod back_off;
+mod body;
+mod lines;
+mod path;
+mod typed;
+
+pub use body::{read as read_body, read_value};
+pub use lines::Lines;
+pub use path::{encode as encode_segment, object_path};
+pub use typed::{DeleteParams, ListParams, PatchType};
 
 use axum::body::Body;
 use futures::future::BoxFuture;
@@ -9,12 +31,14 @@ use std::sync::Arc;
 
 /// Carries one HTTP request to an API server.
 pub trait Door: Send + Sync + 'static {
+    /// The request's URI is a path with its query; the door adds host and credentials.
     fn call(
         &self,
         request: Request<Body>,
     ) -> BoxFuture<'static, Result<Response<Body>, ClientError>>;
 }
 
+/// Why a call to the API failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The server answered with a `Status`.
@@ -23,12 +47,45 @@ pub enum ClientError {
         code: u16,
         status: Box<k8s_openapi::apimachinery::pkg::apis::meta::v1::Status>,
     },
+    /// Nobody listens there.
+    #[error(
+        "The connection to the server {server} was refused - did you specify the right host or port?"
+    )]
+    Refused { server: String },
     #[error("cannot reach the API server at {server}: {cause}")]
     Connect { server: String, cause: String },
+    /// The request cannot be built: a name or an object that does not fit into HTTP or JSON.
+    #[error("the request cannot be built: {0}")]
+    Request(String),
     #[error("the API server's answer cannot be read: {0}")]
     Decode(String),
 }
 
+impl ClientError {
+    /// The HTTP status code of the server's answer, if there was one.
+    pub fn code(&self) -> Option<u16> {
+        match self {
+            ClientError::Status { code, .. } => Some(*code),
+            _ => None,
+        }
+    }
+    /// The machine-readable `reason` of the server's `Status` (`NotFound`, `AlreadyExists`, …).
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            ClientError::Status { status, .. } => status.reason.as_deref(),
+            _ => None,
+        }
+    }
+    pub fn is_not_found(&self) -> bool {
+        self.code() == Some(404)
+    }
+    /// A stale resourceVersion or a name that is taken.
+    pub fn is_conflict(&self) -> bool {
+        self.code() == Some(409)
+    }
+}
+
+/// A client; clones share its door.
 #[derive(Clone)]
 pub struct Client {
     pub(crate) door: Arc<dyn Door>,
@@ -40,109 +97,19 @@ impl Client {
             door: Arc::new(door),
         }
     }
+
+    /// Any request; an answer of 400 and above becomes [`ClientError::Status`].
+    pub async fn request(&self, request: Request<Body>) -> Result<Response<Body>, ClientError> {
+        let response = self.door.call(request).await?;
+        if response.status().as_u16() < 400 {
+            return Ok(response);
+        }
+        Err(body::status_error(response).await)
+    }
 }
 
-pub mod informer;
-
-use k8s_openapi::Resource;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
-/// `metadata.continue` pages are followed; the whole list is returned.
-#[derive(Debug, Clone, Default)]
-pub struct ListParams {
-    pub label_selector: Option<String>,
-    pub field_selector: Option<String>,
-    /// Page size; `None`: the server's choice.
-    pub limit: Option<usize>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PatchType {
-    Json,
-    Merge,
-    StrategicMerge,
-}
-
-#[derive(Debug, Clone, Default)]
-pub struct DeleteParams {
-    pub grace_period_seconds: Option<i64>,
-    pub precondition_uid: Option<String>,
-    pub precondition_resource_version: Option<String>,
-}
-
-/// Typed calls. `namespace` is `None` for cluster-scoped kinds and, in `list`, for all namespaces.
-impl Client {
-    pub async fn get<K: Resource + DeserializeOwned>(
-        &self,
-        _namespace: Option<&str>,
-        _name: &str,
-    ) -> Result<K, ClientError> {
-        todo!()
-    }
-    /// The items and the list's resourceVersion.
-    pub async fn list<K: Resource + DeserializeOwned>(
-        &self,
-        _namespace: Option<&str>,
-        _params: &ListParams,
-    ) -> Result<(Vec<K>, String), ClientError> {
-        todo!()
-    }
-    pub async fn create<K: Resource + Serialize + DeserializeOwned>(
-        &self,
-        _namespace: Option<&str>,
-        _object: &K,
-    ) -> Result<K, ClientError> {
-        todo!()
-    }
-    pub async fn replace<K: Resource + Serialize + DeserializeOwned>(
-        &self,
-        _namespace: Option<&str>,
-        _name: &str,
-        _object: &K,
-    ) -> Result<K, ClientError> {
-        todo!()
-    }
-    /// PUT on the `status` subresource.
-    pub async fn replace_status<K: Resource + Serialize + DeserializeOwned>(
-        &self,
-        _namespace: Option<&str>,
-        _name: &str,
-        _object: &K,
-    ) -> Result<K, ClientError> {
-        todo!()
-    }
-    /// `subresource` may be `Some("status")`.
-    pub async fn patch<K: Resource + DeserializeOwned>(
-        &self,
-        _namespace: Option<&str>,
-        _name: &str,
-        _subresource: Option<&str>,
-        _patch_type: PatchType,
-        _patch: &serde_json::Value,
-    ) -> Result<K, ClientError> {
-        todo!()
-    }
-    pub async fn delete<K: Resource>(
-        &self,
-        _namespace: Option<&str>,
-        _name: &str,
-        _params: &DeleteParams,
-    ) -> Result<(), ClientError> {
-        todo!()
-    }
-    /// POST to `pods/{name}/binding`.
-    pub async fn bind_pod(
-        &self,
-        _namespace: &str,
-        _name: &str,
-        _uid: Option<&str>,
-        _node: &str,
-    ) -> Result<(), ClientError> {
-        todo!()
-    }
-    /// Any request; an answer of 400 and above becomes `ClientError::Status`.
-    pub async fn request(&self, _request: Request<Body>) -> Result<Response<Body>, ClientError> {
-        todo!()
+impl std::fmt::Debug for Client {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Client")
     }
 }
