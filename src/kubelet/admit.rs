@@ -17,7 +17,11 @@ pub struct Room {
 }
 
 /// Refuses `pod` where it does not fit beside `others` (the pods here that are not over).
-pub fn admit<'a>(pod: &Pod, others: impl Iterator<Item = &'a Pod>, room: &Room) -> Result<(), Verdict> {
+pub fn admit<'a>(
+    pod: &Pod,
+    others: impl Iterator<Item = &'a Pod>,
+    room: &Room,
+) -> Result<(), Verdict> {
     let wanted = pod_requests(pod);
     let mut count: i64 = 0;
     let mut used: BTreeMap<String, i64> = BTreeMap::new();
@@ -43,7 +47,11 @@ pub fn admit<'a>(pod: &Pod, others: impl Iterator<Item = &'a Pod>, room: &Room) 
         }
     }
     let selector = pod.spec.as_ref().and_then(|s| s.node_selector.as_ref());
-    if selector.into_iter().flatten().any(|(k, v)| room.labels.get(k) != Some(v)) {
+    if selector
+        .into_iter()
+        .flatten()
+        .any(|(k, v)| room.labels.get(k) != Some(v))
+    {
         return Err(Verdict {
             reason: "NodeAffinity".to_string(),
             message: "Pod was rejected: Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"

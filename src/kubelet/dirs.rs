@@ -29,18 +29,22 @@ impl Dirs {
         self.pod(uid).join("logs").join(container)
     }
     pub fn log(&self, uid: &str, container: &str, attempt: u32) -> PathBuf {
-        self.container_logs(uid, container).join(format!("{attempt}.log"))
+        self.container_logs(uid, container)
+            .join(format!("{attempt}.log"))
     }
     pub fn containers(&self, uid: &str) -> PathBuf {
         self.pod(uid).join("containers")
     }
     /// The writable part of one run's root filesystem.
     pub fn writable(&self, uid: &str, container: &str, attempt: u32) -> PathBuf {
-        self.containers(uid).join(container).join(attempt.to_string())
+        self.containers(uid)
+            .join(container)
+            .join(attempt.to_string())
     }
     /// The file a container may leave its last words in (`terminationMessagePath`).
     pub fn last_words(&self, uid: &str, container: &str, attempt: u32) -> PathBuf {
-        self.all_last_words(uid).join(format!("{container}.{attempt}"))
+        self.all_last_words(uid)
+            .join(format!("{container}.{attempt}"))
     }
     pub fn all_last_words(&self, uid: &str) -> PathBuf {
         self.run.join("termination").join(uid)
@@ -49,5 +53,10 @@ impl Dirs {
 
 /// The attempt a log file (or a rotated one) is of: `3.log`, `3.log.20250101-000000`.
 pub fn log_attempt(file: &Path) -> Option<u32> {
-    file.file_name()?.to_str()?.split_once(".log")?.0.parse().ok()
+    file.file_name()?
+        .to_str()?
+        .split_once(".log")?
+        .0
+        .parse()
+        .ok()
 }

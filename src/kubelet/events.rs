@@ -52,7 +52,14 @@ impl Recorder {
     }
 
     /// About a pod, or one of its containers.
-    pub fn pod(&self, pod: &Pod, container: Option<(bool, &str)>, kind: Kind, reason: &'static str, message: String) {
+    pub fn pod(
+        &self,
+        pod: &Pod,
+        container: Option<(bool, &str)>,
+        kind: Kind,
+        reason: &'static str,
+        message: String,
+    ) {
         let meta = &pod.metadata;
         let field_path = container.map(|(init, name)| {
             let list = if init { "initContainers" } else { "containers" };
@@ -190,7 +197,9 @@ async fn write_all(
         // Upstream: the object's name and a time in hexadecimal; the random bits here make it unique as well.
         let name = || format!("{object}.{:016x}", rand::random::<u64>());
         let write = counter.count(key.clone(), name, note.at_ms);
-        let result = stop.run_until_cancelled(write_one(&client, &node, &note, write)).await;
+        let result = stop
+            .run_until_cancelled(write_one(&client, &node, &note, write))
+            .await;
         if let Some(Err(error)) = result {
             tracing::debug!(reason = note.reason, %error, "event not written");
             counter.forget(&key);
@@ -204,7 +213,11 @@ async fn write_one(
     note: &Note,
     write: Write,
 ) -> Result<(), crate::client::ClientError> {
-    let namespace = note.about.namespace.clone().unwrap_or_else(|| "default".to_string());
+    let namespace = note
+        .about
+        .namespace
+        .clone()
+        .unwrap_or_else(|| "default".to_string());
     match write {
         Write::Nothing => Ok(()),
         Write::Count { name, count } => {
@@ -246,7 +259,12 @@ mod tests {
     use super::*;
 
     fn key(message: &str) -> Key {
-        ("u".to_string(), String::new(), "BackOff", message.to_string())
+        (
+            "u".to_string(),
+            String::new(),
+            "BackOff",
+            message.to_string(),
+        )
     }
 
     #[test]

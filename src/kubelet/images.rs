@@ -115,7 +115,11 @@ struct Waiter<'a> {
 
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
-        let mut running = self.puller.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = self
+            .puller
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let Some(pull) = self.pull.take() else { return };
         let over = pull.peek().is_some();
         // The list's own handle, this one, and the one being awaited (or dropped right after this).
@@ -153,9 +157,9 @@ pub fn need(images: &Images, container: &Container) -> Need {
     };
     let built_in = reference.starts_with(BUILT_IN_PREFIX);
     match (pull_policy(container), found) {
-        ("Never", None) => {
-            Need::Never(format!("Container image \"{reference}\" is not present with pull policy of Never"))
-        }
+        ("Never", None) => Need::Never(format!(
+            "Container image \"{reference}\" is not present with pull policy of Never"
+        )),
         ("Always", found) if !built_in || found.is_none() => Need::Pull,
         (_, Some(image)) => Need::Present(Box::new(image)),
         (_, None) => Need::Pull,
@@ -199,7 +203,9 @@ pub fn credentials(secrets: &[Secret], reference: &str) -> Vec<Credentials> {
         } else {
             None
         };
-        let Some(serde_json::Value::Object(auths)) = auths else { continue };
+        let Some(serde_json::Value::Object(auths)) = auths else {
+            continue;
+        };
         for (server, auth) in &auths {
             if matches_registry(server, wanted, reference)
                 && let Some(credentials) = parse_auth(auth)
@@ -213,26 +219,39 @@ pub fn credentials(secrets: &[Secret], reference: &str) -> Vec<Credentials> {
 
 /// Servers are written as `https://index.docker.io/v1/`, `registry.example:5000` or `registry.example/team`.
 fn matches_registry(server: &str, wanted: &str, reference: &str) -> bool {
-    let bare = server.strip_prefix("https://").or(server.strip_prefix("http://")).unwrap_or(server);
+    let bare = server
+        .strip_prefix("https://")
+        .or(server.strip_prefix("http://"))
+        .unwrap_or(server);
     let bare = bare.trim_end_matches('/');
     let (host, path) = bare.split_once('/').unwrap_or((bare, ""));
     let host = match host {
         "index.docker.io" | "registry-1.docker.io" => "docker.io",
         other => other,
     };
-    let path = if matches!(path, "v1" | "v2") { "" } else { path };
+    let path = if matches!(path, "v1" | "v2") {
+        ""
+    } else {
+        path
+    };
     host == wanted && (path.is_empty() || reference.starts_with(&format!("{wanted}/{path}")))
 }
 
 fn parse_auth(auth: &serde_json::Value) -> Option<Credentials> {
-    let text = |key: &str| auth.get(key).and_then(|v| v.as_str()).filter(|s| !s.is_empty());
+    let text = |key: &str| {
+        auth.get(key)
+            .and_then(|v| v.as_str())
+            .filter(|s| !s.is_empty())
+    };
     if let (Some(username), Some(password)) = (text("username"), text("password")) {
         return Some(Credentials {
             username: username.to_string(),
             password: password.to_string(),
         });
     }
-    let bytes = base64::engine::general_purpose::STANDARD.decode(text("auth")?).ok()?;
+    let bytes = base64::engine::general_purpose::STANDARD
+        .decode(text("auth")?)
+        .ok()?;
     let pair = String::from_utf8(bytes).ok()?;
     let (username, password) = pair.split_once(':')?;
     Some(Credentials {
@@ -262,7 +281,11 @@ mod tests {
                 image: Some(image.to_string()),
                 ..Container::default()
             };
-            assert_eq!((registry(image), pull_policy(&container)), (host, policy), "{image}");
+            assert_eq!(
+                (registry(image), pull_policy(&container)),
+                (host, policy),
+                "{image}"
+            );
         }
     }
 

@@ -53,7 +53,11 @@ pub struct Fixed {
 impl Fixed {
     /// Looks at the machine. What cannot be read stays empty or 0.
     pub fn read(name: &str, ip: &str, pod_cidr: &str, pods_max: u32, pods_dir: &Path) -> Fixed {
-        let line = |path: &str| fs::read_to_string(path).map(|t| t.trim().to_string()).unwrap_or_default();
+        let line = |path: &str| {
+            fs::read_to_string(path)
+                .map(|t| t.trim().to_string())
+                .unwrap_or_default()
+        };
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         let machine_id = line("/etc/machine-id");
         let system_uuid = match line("/sys/class/dmi/id/product_uuid") {
@@ -135,8 +139,12 @@ impl Pressure {
             .unwrap_or(0);
         Pressure {
             memory: available > 0 && available < MEMORY_AVAILABLE_MIN_BYTES,
-            disk: disk(pods_dir).is_some_and(|d| d.available.saturating_mul(100) < d.total.saturating_mul(DISK_AVAILABLE_MIN_PERCENT)),
-            pids: pid_max > 0 && (pid_max - tasks).saturating_mul(100) < pid_max.saturating_mul(PIDS_AVAILABLE_MIN_PERCENT),
+            disk: disk(pods_dir).is_some_and(|d| {
+                d.available.saturating_mul(100) < d.total.saturating_mul(DISK_AVAILABLE_MIN_PERCENT)
+            }),
+            pids: pid_max > 0
+                && (pid_max - tasks).saturating_mul(100)
+                    < pid_max.saturating_mul(PIDS_AVAILABLE_MIN_PERCENT),
         }
     }
 }
@@ -150,9 +158,15 @@ fn disk(path: &Path) -> Option<Disk> {
     // The directory may not be there yet: its nearest parent is on the same disk.
     let at = path.ancestors().find(|p| p.exists())?;
     let stat = nix::sys::statvfs::statvfs(at).ok()?;
-    #[allow(clippy::useless_conversion, reason = "32-bit targets have narrower fields")]
-    let (size, blocks, free) =
-        (u64::from(stat.fragment_size()), u64::from(stat.blocks()), u64::from(stat.blocks_available()));
+    #[allow(
+        clippy::useless_conversion,
+        reason = "32-bit targets have narrower fields"
+    )]
+    let (size, blocks, free) = (
+        u64::from(stat.fragment_size()),
+        u64::from(stat.blocks()),
+        u64::from(stat.blocks_available()),
+    );
     Some(Disk {
         total: blocks.saturating_mul(size),
         available: free.saturating_mul(size),
@@ -203,7 +217,10 @@ pub fn node_status(
         };
         BTreeMap::from([
             ("cpu".to_string(), cpu),
-            ("memory".to_string(), Quantity(format!("{}Ki", memory / 1024))),
+            (
+                "memory".to_string(),
+                Quantity(format!("{}Ki", memory / 1024)),
+            ),
             ("ephemeral-storage".to_string(), quantity(disk)),
             ("pods".to_string(), Quantity(fixed.pods_max.to_string())),
         ])
@@ -214,9 +231,20 @@ pub fn node_status(
         address: address.to_string(),
     };
     NodeStatus {
-        capacity: Some(amounts(fixed.cpu_milli, fixed.memory_bytes, fixed.disk_bytes)),
-        allocatable: Some(amounts(facts.cpu_milli, facts.memory_bytes, facts.ephemeral_storage_bytes)),
-        addresses: Some(vec![address("InternalIP", &fixed.ip), address("Hostname", &fixed.name)]),
+        capacity: Some(amounts(
+            fixed.cpu_milli,
+            fixed.memory_bytes,
+            fixed.disk_bytes,
+        )),
+        allocatable: Some(amounts(
+            facts.cpu_milli,
+            facts.memory_bytes,
+            facts.ephemeral_storage_bytes,
+        )),
+        addresses: Some(vec![
+            address("InternalIP", &fixed.ip),
+            address("Hostname", &fixed.name),
+        ]),
         node_info: Some(fixed.info.clone()),
         images: Some(image_list(images)),
         conditions: Some(conditions(pressure, old, now_ms)),
@@ -228,11 +256,23 @@ fn image_list(images: &[crate::image::Image]) -> Vec<ContainerImage> {
     let mut list: Vec<ContainerImage> = images
         .iter()
         .map(|image| ContainerImage {
-            names: Some(image.digests.iter().chain(&image.tags).take(IMAGE_NAMES_MAX).cloned().collect()),
+            names: Some(
+                image
+                    .digests
+                    .iter()
+                    .chain(&image.tags)
+                    .take(IMAGE_NAMES_MAX)
+                    .cloned()
+                    .collect(),
+            ),
             size_bytes: Some(i64::try_from(image.size_bytes).unwrap_or(i64::MAX)),
         })
         .collect();
-    list.sort_by(|a, b| b.size_bytes.cmp(&a.size_bytes).then_with(|| a.names.cmp(&b.names)));
+    list.sort_by(|a, b| {
+        b.size_bytes
+            .cmp(&a.size_bytes)
+            .then_with(|| a.names.cmp(&b.names))
+    });
     list.truncate(IMAGES_MAX);
     list
 }
@@ -244,16 +284,46 @@ fn conditions(pressure: &Pressure, old: &NodeStatus, now_ms: i64) -> Vec<NodeCon
         (holds, reason, message)
     };
     for (kind, (holds, reason, message)) in [
-        ("MemoryPressure", row(pressure.memory,
-            ("KubeletHasInsufficientMemory", "kubelet has insufficient memory available"),
-            ("KubeletHasSufficientMemory", "kubelet has sufficient memory available"))),
-        ("DiskPressure", row(pressure.disk,
-            ("KubeletHasDiskPressure", "kubelet has disk pressure"),
-            ("KubeletHasNoDiskPressure", "kubelet has no disk pressure"))),
-        ("PIDPressure", row(pressure.pids,
-            ("KubeletHasInsufficientPID", "kubelet has insufficient PID available"),
-            ("KubeletHasSufficientPID", "kubelet has sufficient PID available"))),
-        ("Ready", (true, "KubeletReady", "kubelet is posting ready status")),
+        (
+            "MemoryPressure",
+            row(
+                pressure.memory,
+                (
+                    "KubeletHasInsufficientMemory",
+                    "kubelet has insufficient memory available",
+                ),
+                (
+                    "KubeletHasSufficientMemory",
+                    "kubelet has sufficient memory available",
+                ),
+            ),
+        ),
+        (
+            "DiskPressure",
+            row(
+                pressure.disk,
+                ("KubeletHasDiskPressure", "kubelet has disk pressure"),
+                ("KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+            ),
+        ),
+        (
+            "PIDPressure",
+            row(
+                pressure.pids,
+                (
+                    "KubeletHasInsufficientPID",
+                    "kubelet has insufficient PID available",
+                ),
+                (
+                    "KubeletHasSufficientPID",
+                    "kubelet has sufficient PID available",
+                ),
+            ),
+        ),
+        (
+            "Ready",
+            (true, "KubeletReady", "kubelet is posting ready status"),
+        ),
     ] {
         let status = if holds { "True" } else { "False" };
         let at = list.iter().position(|c| c.type_ == kind);
@@ -263,8 +333,12 @@ fn conditions(pressure: &Pressure, old: &NodeStatus, now_ms: i64) -> Vec<NodeCon
             status: status.to_string(),
             reason: Some(reason.to_string()),
             message: Some(message.to_string()),
-            last_transition_time: kept.and_then(|c| c.last_transition_time.clone()).or_else(|| Some(time(now_ms))),
-            last_heartbeat_time: kept.and_then(|c| c.last_heartbeat_time.clone()).or_else(|| Some(time(now_ms))),
+            last_transition_time: kept
+                .and_then(|c| c.last_transition_time.clone())
+                .or_else(|| Some(time(now_ms))),
+            last_heartbeat_time: kept
+                .and_then(|c| c.last_heartbeat_time.clone())
+                .or_else(|| Some(time(now_ms))),
         };
         match at {
             Some(i) => list[i] = condition,
@@ -316,7 +390,12 @@ async fn keep(
         Some(node) => node,
         None => {
             let node = register(client, fixed).await?;
-            recorder.node(&node, Kind::Normal, "Starting", "Starting kubelet.".to_string());
+            recorder.node(
+                &node,
+                Kind::Normal,
+                "Starting",
+                "Starting kubelet.".to_string(),
+            );
             node
         }
     };
@@ -324,7 +403,9 @@ async fn keep(
     let new = node_status(fixed, pressure, images, &old, super::now_ms());
     if new != old {
         let patch = serde_json::json!({"status": new});
-        node = client.patch(None, &fixed.name, Some("status"), PatchType::Merge, &patch).await?;
+        node = client
+            .patch(None, &fixed.name, Some("status"), PatchType::Merge, &patch)
+            .await?;
     }
     *known = Some(node);
     Ok(())
@@ -337,7 +418,8 @@ async fn register(client: &Client, fixed: &Fixed) -> Result<Node, ClientError> {
         Ok(node) => {
             let labels = node.metadata.labels.clone().unwrap_or_default();
             let labelled = fixed.labels().iter().all(|(k, v)| labels.get(k) == Some(v));
-            let ranged = node.spec.as_ref().and_then(|s| s.pod_cidr.as_ref()) == Some(&fixed.pod_cidr);
+            let ranged =
+                node.spec.as_ref().and_then(|s| s.pod_cidr.as_ref()) == Some(&fixed.pod_cidr);
             if labelled && ranged {
                 return Ok(node);
             }
@@ -345,7 +427,9 @@ async fn register(client: &Client, fixed: &Fixed) -> Result<Node, ClientError> {
                 "metadata": {"labels": fixed.labels()},
                 "spec": {"podCIDR": fixed.pod_cidr, "podCIDRs": cidrs},
             });
-            client.patch(None, &fixed.name, None, PatchType::Merge, &patch).await
+            client
+                .patch(None, &fixed.name, None, PatchType::Merge, &patch)
+                .await
         }
         Err(ClientError::Status { code: 404, .. }) => {
             let node = Node {
@@ -379,17 +463,36 @@ mod tests {
         let first = node_status(&fixed, &calm, &[], &NodeStatus::default(), 1_000_000);
         let second = node_status(&fixed, &calm, &[], &first, 9_000_000);
         assert_eq!(first, second);
-        let pressed = Pressure { memory: true, ..calm };
+        let pressed = Pressure {
+            memory: true,
+            ..calm
+        };
         let third = node_status(&fixed, &pressed, &[], &second, 9_000_000);
-        let of = |s: &NodeStatus, kind: &str| s.conditions.clone().unwrap().into_iter().find(|c| c.type_ == kind).unwrap();
+        let of = |s: &NodeStatus, kind: &str| {
+            s.conditions
+                .clone()
+                .unwrap()
+                .into_iter()
+                .find(|c| c.type_ == kind)
+                .unwrap()
+        };
         assert_eq!(of(&third, "MemoryPressure").status, "True");
-        assert_eq!(of(&third, "MemoryPressure").last_transition_time, Some(time(9_000_000)));
+        assert_eq!(
+            of(&third, "MemoryPressure").last_transition_time,
+            Some(time(9_000_000))
+        );
         assert_eq!(of(&third, "Ready"), of(&first, "Ready"));
     }
 
     #[test]
     fn files_of_the_machine() {
-        assert_eq!(meminfo("MemTotal:  2048 kB\nMemAvailable: 3 kB\n", "MemAvailable"), 3072);
-        assert_eq!(os_image("ID=debian\nPRETTY_NAME=\"Debian GNU/Linux 13\"\n"), "Debian GNU/Linux 13");
+        assert_eq!(
+            meminfo("MemTotal:  2048 kB\nMemAvailable: 3 kB\n", "MemAvailable"),
+            3072
+        );
+        assert_eq!(
+            os_image("ID=debian\nPRETTY_NAME=\"Debian GNU/Linux 13\"\n"),
+            "Debian GNU/Linux 13"
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! Volumes on disk and tmpfs: made before the sandbox, removed with the pod.
 
+use super::dirs::Dirs;
 use super::spec::build::DraftMount;
 use super::spec::volumes::{File, Plan};
 use crate::runtime::Mount;
@@ -55,9 +56,15 @@ pub fn make(
                     None => "mode=0777".to_string(),
                 };
                 let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-                mount(Some("tmpfs"), on_disk, Some("tmpfs"), flags, Some(options.as_str()))
-                    .map_err(io::Error::from)
-                    .map_err(disk("mount tmpfs on", on_disk))?;
+                mount(
+                    Some("tmpfs"),
+                    on_disk,
+                    Some("tmpfs"),
+                    flags,
+                    Some(options.as_str()),
+                )
+                .map_err(io::Error::from)
+                .map_err(disk("mount tmpfs on", on_disk))?;
             }
             give_group(on_disk, fs_group)?;
             Ok(on_disk.to_path_buf())
@@ -72,21 +79,24 @@ pub fn make(
 
 fn make_dir(path: &Path, mode: u32) -> Result<(), VolumeError> {
     fs::create_dir_all(path).map_err(disk("create", path))?;
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(disk("set the mode of", path))
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+        .map_err(disk("set the mode of", path))
 }
 
 /// `fsGroup`: the group owns the directory and everything made in it later.
 fn give_group(path: &Path, group: Option<u32>) -> Result<(), VolumeError> {
     let Some(group) = group else { return Ok(()) };
     chown(path, None, Some(group)).map_err(disk("change the group of", path))?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o2777)).map_err(disk("set the mode of", path))
+    fs::set_permissions(path, fs::Permissions::from_mode(0o2777))
+        .map_err(disk("set the mode of", path))
 }
 
 /// True where another filesystem begins at `path`.
 fn is_mount(path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     let device = |p: &Path| fs::symlink_metadata(p).map(|m| m.dev()).ok();
-    path.parent().is_some_and(|parent| device(path) != device(parent))
+    path.parent()
+        .is_some_and(|parent| device(path) != device(parent))
 }
 
 /// <https://kubernetes.io/docs/concepts/storage/volumes/#hostpath-volume-types>
@@ -95,11 +105,13 @@ fn host_path(path: &Path, kind: &str) -> Result<PathBuf, VolumeError> {
     match kind {
         "DirectoryOrCreate" if !path.exists() => {
             fs::create_dir_all(path).map_err(disk("create", path))?;
-            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).map_err(disk("set the mode of", path))?;
+            fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+                .map_err(disk("set the mode of", path))?;
         }
         "FileOrCreate" if !path.exists() => {
             fs::File::create(path).map_err(disk("create", path))?;
-            fs::set_permissions(path, fs::Permissions::from_mode(0o644)).map_err(disk("set the mode of", path))?;
+            fs::set_permissions(path, fs::Permissions::from_mode(0o644))
+                .map_err(disk("set the mode of", path))?;
         }
         _ => {}
     }
@@ -148,8 +160,13 @@ fn write_files(
         }
         fs::write(&target, &file.bytes).map_err(disk("write", &target))?;
         // The group needs to read what it is given.
-        let mode = if group.is_some() { file.mode | 0o440 } else { file.mode };
-        fs::set_permissions(&target, fs::Permissions::from_mode(mode)).map_err(disk("set the mode of", &target))?;
+        let mode = if group.is_some() {
+            file.mode | 0o440
+        } else {
+            file.mode
+        };
+        fs::set_permissions(&target, fs::Permissions::from_mode(mode))
+            .map_err(disk("set the mode of", &target))?;
         if let Some(group) = group {
             chown(&target, None, Some(group)).map_err(disk("change the group of", &target))?;
         }
@@ -184,7 +201,11 @@ pub fn mounts(
             let root = volumes
                 .get(&draft.volume)
                 .ok_or_else(|| VolumeError::Unknown(draft.volume.clone()))?;
-            let source = if draft.sub_path.is_empty() { root.clone() } else { sub_path(root, draft)? };
+            let source = if draft.sub_path.is_empty() {
+                root.clone()
+            } else {
+                sub_path(root, draft)?
+            };
             Ok(Mount {
                 source,
                 target: draft.target.clone(),
@@ -235,6 +256,24 @@ pub fn remove_dir(dir: &Path) -> Result<(), VolumeError> {
     }
 }
 
+/// An empty file anyone may write, whatever user its container runs as.
+pub fn make_open_file(path: &Path) -> Result<(), VolumeError> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(disk("create", parent))?;
+    }
+    fs::File::create(path).map_err(disk("create", path))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o666))
+        .map_err(disk("set the mode of", path))
+}
+
+/// Removes everything of a pod.
+pub fn remove_pod(dirs: &Dirs, uid: &str) -> Result<(), VolumeError> {
+    remove(&dirs.volumes(uid))?;
+    remove(&dirs.volumes_in_memory(uid))?;
+    remove_dir(&dirs.all_last_words(uid))?;
+    remove_dir(&dirs.pod(uid))
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -259,14 +298,26 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let at = dir.path().join("v");
         let unused = dir.path().join("unused");
-        make(&files(&[("a", "1", 0o400), ("d/b", "2", 0o644)]), &unused, &at, None).unwrap();
+        make(
+            &files(&[("a", "1", 0o400), ("d/b", "2", 0o644)]),
+            &unused,
+            &at,
+            None,
+        )
+        .unwrap();
         assert_eq!(fs::read_to_string(at.join("a")).unwrap(), "1");
         assert_eq!(fs::read_to_string(at.join("d/b")).unwrap(), "2");
-        assert_eq!(fs::metadata(at.join("a")).unwrap().permissions().mode() & 0o777, 0o400);
+        assert_eq!(
+            fs::metadata(at.join("a")).unwrap().permissions().mode() & 0o777,
+            0o400
+        );
         make(&files(&[("a", "new", 0o400)]), &unused, &at, None).unwrap();
         assert_eq!(fs::read_to_string(at.join("a")).unwrap(), "new");
         assert!(fs::metadata(at.join("d")).is_err());
-        let fresh = fs::read_dir(&at).unwrap().flatten().filter(|e| e.path().is_dir() && !e.path().is_symlink());
+        let fresh = fs::read_dir(&at)
+            .unwrap()
+            .flatten()
+            .filter(|e| e.path().is_dir() && !e.path().is_symlink());
         assert_eq!(fresh.count(), 1);
     }
 
@@ -285,8 +336,14 @@ mod tests {
                 read_only: true,
             }]
         };
-        assert!(matches!(mounts(&draft("out/x"), &volumes), Err(VolumeError::SubPath { .. })));
-        assert_eq!(mounts(&draft("a/b"), &volumes).unwrap()[0].source, root.canonicalize().unwrap().join("a/b"));
+        assert!(matches!(
+            mounts(&draft("out/x"), &volumes),
+            Err(VolumeError::SubPath { .. })
+        ));
+        assert_eq!(
+            mounts(&draft("a/b"), &volumes).unwrap()[0].source,
+            root.canonicalize().unwrap().join("a/b")
+        );
     }
 
     #[test]
@@ -304,7 +361,12 @@ mod tests {
             (dir.path().join("missing"), "File", false),
             (dir.path().join("made"), "", true),
         ] {
-            assert_eq!(host_path(&path, kind).is_ok(), good, "{} {kind}", path.display());
+            assert_eq!(
+                host_path(&path, kind).is_ok(),
+                good,
+                "{} {kind}",
+                path.display()
+            );
         }
     }
 }

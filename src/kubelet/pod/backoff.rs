@@ -63,7 +63,10 @@ mod tests {
         for _ in 0..4 {
             backoff.next(1000, 1000);
         }
-        assert_eq!(backoff.wait_until(1000 + FORGET_MS), Some(1000 + FORGET_MS + 80_000));
+        assert_eq!(
+            backoff.wait_until(1000 + FORGET_MS),
+            Some(1000 + FORGET_MS + 80_000)
+        );
         assert_eq!(backoff.wait_until(1001 + FORGET_MS), None);
         backoff.next(1001 + FORGET_MS, 1001 + FORGET_MS);
         assert_eq!(backoff.delay_ms(), DELAY_MS_FIRST);

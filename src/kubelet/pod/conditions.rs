@@ -18,7 +18,10 @@ pub fn conditions(pod: &Pod, state: &PodState, phase: Phase, now: &Time) -> Vec<
     let ready = ready(pod, &list, containers_ready.clone());
     let address = matches!(&state.sandbox, Sandbox::Alive { ip } if !ip.is_empty());
     for (kind, verdict) in [
-        ("PodReadyToStartContainers", Verdict::of(address, "", String::new())),
+        (
+            "PodReadyToStartContainers",
+            Verdict::of(address, "", String::new()),
+        ),
         ("Initialized", initialized(pod, state, phase)),
         ("Ready", ready),
         ("ContainersReady", containers_ready),
@@ -83,21 +86,28 @@ fn initialized(pod: &Pod, state: &PodState, phase: Phase) -> Verdict {
         .filter(|(init, c)| {
             *init
                 && !state.record(&c.name).is_some_and(|r| {
-                    if is_sidecar(c) { r.attempt().is_some() } else { r.succeeded() }
+                    if is_sidecar(c) {
+                        r.attempt().is_some()
+                    } else {
+                        r.succeeded()
+                    }
                 })
         })
         .map(|(_, c)| c.name.as_str())
         .collect();
     // A main container that ran once proves the init phase of its sandbox; upstream keeps the condition then.
-    let mains_ran = containers(pod)
-        .any(|(init, c)| !init && state.record(&c.name).is_some_and(|r| r.here));
+    let mains_ran =
+        containers(pod).any(|(init, c)| !init && state.record(&c.name).is_some_and(|r| r.here));
     if incomplete.is_empty() || mains_ran {
         return Verdict::of(true, "", String::new());
     }
     Verdict::of(
         false,
         "ContainersNotInitialized",
-        format!("containers with incomplete status: [{}]", incomplete.join(" ")),
+        format!(
+            "containers with incomplete status: [{}]",
+            incomplete.join(" ")
+        ),
     )
 }
 
@@ -127,7 +137,11 @@ fn ready(pod: &Pod, list: &[PodCondition], containers_ready: Verdict) -> Verdict
     if !containers_ready.holds {
         return containers_ready;
     }
-    let gates = pod.spec.as_ref().and_then(|s| s.readiness_gates.as_deref()).unwrap_or_default();
+    let gates = pod
+        .spec
+        .as_ref()
+        .and_then(|s| s.readiness_gates.as_deref())
+        .unwrap_or_default();
     let messages: Vec<String> = gates
         .iter()
         .filter_map(|gate| {
@@ -146,7 +160,11 @@ fn ready(pod: &Pod, list: &[PodCondition], containers_ready: Verdict) -> Verdict
         .collect();
     Verdict::of(
         messages.is_empty(),
-        if messages.is_empty() { "" } else { "ReadinessGatesNotReady" },
+        if messages.is_empty() {
+            ""
+        } else {
+            "ReadinessGatesNotReady"
+        },
         messages.join(", "),
     )
 }

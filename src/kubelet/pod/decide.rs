@@ -13,14 +13,28 @@ pub enum Action {
     PrepareVolumes,
     CreateSandbox,
     /// See that the container's image is present as its pull policy asks.
-    EnsureImage { container: String },
-    StartContainer { container: String, attempt: u32 },
+    EnsureImage {
+        container: String,
+    },
+    StartContainer {
+        container: String,
+        attempt: u32,
+    },
     /// The stop signal: the image's own or SIGTERM.
-    Stop { container: String, attempt: u32 },
+    Stop {
+        container: String,
+        attempt: u32,
+    },
     /// SIGKILL.
-    Kill { container: String, attempt: u32 },
+    Kill {
+        container: String,
+        attempt: u32,
+    },
     /// Free an ended run's root filesystem (its log stays).
-    RemoveContainer { container: String, attempt: u32 },
+    RemoveContainer {
+        container: String,
+        attempt: u32,
+    },
     RemoveSandbox,
     /// Remove volumes, directories and the address.
     CleanUp,
@@ -94,7 +108,9 @@ pub fn decide(pod: &Pod, state: &PodState, now_ms: i64) -> Decision {
         (Volumes::Ready, Sandbox::Absent | Sandbox::Retry { .. }) => {
             decision.act(Action::CreateSandbox);
         }
-        (Volumes::Ready, Sandbox::Alive { .. }) => run_containers(pod, state, now_ms, &mut decision),
+        (Volumes::Ready, Sandbox::Alive { .. }) => {
+            run_containers(pod, state, now_ms, &mut decision)
+        }
     }
     decision
 }
@@ -106,17 +122,26 @@ const GRACE_S_MIN: i64 = 2;
 
 /// Notes what the pod object and the time alone bring about: deletion, the active deadline, the end of a pod.
 pub fn advance(pod: &Pod, state: &mut PodState, now_ms: i64) {
-    let spec_grace = pod.spec.as_ref().and_then(|s| s.termination_grace_period_seconds);
+    let spec_grace = pod
+        .spec
+        .as_ref()
+        .and_then(|s| s.termination_grace_period_seconds);
     if pod.metadata.deletion_timestamp.is_some() || state.gone {
         let grace_s = pod
             .metadata
             .deletion_grace_period_seconds
             .or(spec_grace)
             .unwrap_or(GRACE_S_DEFAULT);
-        let grace_s = if state.gone { grace_s.max(GRACE_S_MIN) } else { grace_s.max(0) };
+        let grace_s = if state.gone {
+            grace_s.max(GRACE_S_MIN)
+        } else {
+            grace_s.max(0)
+        };
         let deadline_ms = now_ms.saturating_add(grace_s.saturating_mul(1000));
         // A second deletion can only shorten the grace.
-        let deadline_ms = state.termination.map_or(deadline_ms, |t| t.deadline_ms.min(deadline_ms));
+        let deadline_ms = state
+            .termination
+            .map_or(deadline_ms, |t| t.deadline_ms.min(deadline_ms));
         state.termination = Some(Termination { deadline_ms });
         return;
     }
@@ -130,7 +155,10 @@ pub fn advance(pod: &Pod, state: &mut PodState, now_ms: i64) {
         });
     }
     if state.finish_deadline_ms.is_none() && (state.verdict.is_some() || is_complete(pod, state)) {
-        let grace_ms = spec_grace.unwrap_or(GRACE_S_DEFAULT).max(GRACE_S_MIN).saturating_mul(1000);
+        let grace_ms = spec_grace
+            .unwrap_or(GRACE_S_DEFAULT)
+            .max(GRACE_S_MIN)
+            .saturating_mul(1000);
         state.finish_deadline_ms = Some(now_ms.saturating_add(grace_ms));
     }
 }
@@ -138,7 +166,11 @@ pub fn advance(pod: &Pod, state: &mut PodState, now_ms: i64) {
 /// When `activeDeadlineSeconds` ends the pod.
 pub fn deadline_ms(pod: &Pod, state: &PodState) -> Option<i64> {
     let seconds = pod.spec.as_ref()?.active_deadline_seconds?;
-    Some(state.started_ms?.saturating_add(seconds.saturating_mul(1000)))
+    Some(
+        state
+            .started_ms?
+            .saturating_add(seconds.saturating_mul(1000)),
+    )
 }
 
 /// True where every main container has ended for good, or an init container has failed for good.
@@ -163,14 +195,15 @@ pub fn is_complete(pod: &Pod, state: &PodState) -> bool {
 
 fn run_containers(pod: &Pod, state: &PodState, now_ms: i64, decision: &mut Decision) {
     // Once a main container ran in this sandbox, the init phase is over and is not looked at again.
-    let mains_began = containers(pod).any(|(init, c)| {
-        !init && state.record(&c.name).is_some_and(|r| r.here)
-    });
+    let mains_began =
+        containers(pod).any(|(init, c)| !init && state.record(&c.name).is_some_and(|r| r.here));
     for (init, container) in containers(pod) {
         if !init {
             continue;
         }
-        let Some(record) = state.record(&container.name) else { continue };
+        let Some(record) = state.record(&container.name) else {
+            continue;
+        };
         if is_sidecar(container) {
             if !record.is_running() {
                 start_when_due(container, record, now_ms, decision);
@@ -215,7 +248,11 @@ fn start_when_due(container: &Container, record: &Record, now_ms: i64, decision:
     }
     match &record.image_state {
         ImageState::Pulling => {}
-        ImageState::Failed { retry_ms, failed_ms, .. } if *retry_ms > now_ms => {
+        ImageState::Failed {
+            retry_ms,
+            failed_ms,
+            ..
+        } if *retry_ms > now_ms => {
             decision.wake(*retry_ms);
             if now_ms < failed_ms + super::status::PULL_ERROR_SHOWN_MS {
                 decision.wake(failed_ms + super::status::PULL_ERROR_SHOWN_MS);
@@ -280,7 +317,13 @@ fn finish(pod: &Pod, state: &PodState, now_ms: i64, decision: &mut Decision) {
     }
 }
 
-fn stop_running(pod: &Pod, state: &PodState, deadline_ms: i64, now_ms: i64, decision: &mut Decision) {
+fn stop_running(
+    pod: &Pod,
+    state: &PodState,
+    deadline_ms: i64,
+    now_ms: i64,
+    decision: &mut Decision,
+) {
     let running: Vec<(bool, &Container)> = containers(pod)
         .filter(|(_, c)| state.record(&c.name).is_some_and(Record::is_running))
         .collect();
@@ -299,7 +342,11 @@ fn stop_running(pod: &Pod, state: &PodState, deadline_ms: i64, now_ms: i64, deci
     }
     decision.wake(deadline_ms);
     let is_last = |(init, c): &(bool, &Container)| *init && is_sidecar(c);
-    let mut first: Vec<&Container> = running.iter().filter(|r| !is_last(r)).map(|r| r.1).collect();
+    let mut first: Vec<&Container> = running
+        .iter()
+        .filter(|r| !is_last(r))
+        .map(|r| r.1)
+        .collect();
     if first.is_empty() {
         first.extend(running.last().map(|r| r.1));
     }

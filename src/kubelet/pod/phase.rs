@@ -64,7 +64,11 @@ pub fn phase(pod: &Pod, state: &PodState) -> Phase {
         return Phase::Failed;
     }
     if running == 0 && stopped > 0 && waiting == 0 && (wanted == 0 || ending) {
-        return if stopped == succeeded { Phase::Succeeded } else { Phase::Failed };
+        return if stopped == succeeded {
+            Phase::Succeeded
+        } else {
+            Phase::Failed
+        };
     }
     if ending && stopped > 0 && running == 0 {
         return Phase::Failed;

@@ -293,9 +293,13 @@ pub struct PodState {
 /// The containers of a pod, init containers first, each with whether it is one.
 pub fn containers(pod: &Pod) -> impl Iterator<Item = (bool, &Container)> {
     let spec = pod.spec.as_ref();
-    let init = spec.and_then(|s| s.init_containers.as_deref()).unwrap_or_default();
+    let init = spec
+        .and_then(|s| s.init_containers.as_deref())
+        .unwrap_or_default();
     let main = spec.map(|s| s.containers.as_slice()).unwrap_or_default();
-    init.iter().map(|c| (true, c)).chain(main.iter().map(|c| (false, c)))
+    init.iter()
+        .map(|c| (true, c))
+        .chain(main.iter().map(|c| (false, c)))
 }
 
 /// An init container that keeps running beside the pod (`restartPolicy: Always`).
@@ -433,10 +437,14 @@ fn record_from_status(status: &ContainerStatus) -> Record {
             id: strip_id(status.container_id.as_deref()),
             started_ms: running.started_at.map_or(0, |t| t.0.as_millisecond()),
         };
-        record.previous = last.terminated.map(|t| ended_from_status(attempt.saturating_sub(1), t));
+        record.previous = last
+            .terminated
+            .map(|t| ended_from_status(attempt.saturating_sub(1), t));
     } else if let Some(terminated) = state.terminated {
         record.run = Run::Ended(ended_from_status(attempt, terminated));
-        record.previous = last.terminated.map(|t| ended_from_status(attempt.saturating_sub(1), t));
+        record.previous = last
+            .terminated
+            .map(|t| ended_from_status(attempt.saturating_sub(1), t));
     } else if let Some(terminated) = last.terminated {
         record.run = Run::Ended(ended_from_status(attempt, terminated));
     }
@@ -465,5 +473,7 @@ fn ended_from_status(
 }
 
 fn strip_id(id: Option<&str>) -> String {
-    id.and_then(|id| id.strip_prefix("coracle://")).unwrap_or_default().to_string()
+    id.and_then(|id| id.strip_prefix("coracle://"))
+        .unwrap_or_default()
+        .to_string()
 }

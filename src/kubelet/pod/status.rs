@@ -95,8 +95,14 @@ fn container_status(
             Run::Ended(ended) => container_id(&ended.id),
             Run::Never => None,
         },
-        restart_count: record.attempt().map_or(0, |a| i32::try_from(a).unwrap_or(i32::MAX)),
-        ready: if init && !is_sidecar(container) { record.succeeded() } else { running },
+        restart_count: record
+            .attempt()
+            .map_or(0, |a| i32::try_from(a).unwrap_or(i32::MAX)),
+        ready: if init && !is_sidecar(container) {
+            record.succeeded()
+        } else {
+            running
+        },
         started: Some(running),
         state: Some(current),
         last_state: Some(last.unwrap_or_default()),
@@ -127,11 +133,18 @@ fn waiting(
     if !wanted {
         return None;
     }
-    let default = if has_init { "PodInitializing" } else { "ContainerCreating" };
+    let default = if has_init {
+        "PodInitializing"
+    } else {
+        "ContainerCreating"
+    };
     let (reason, message) = if over {
         (default, None)
     } else if crash_wait(record, now_ms).is_some() {
-        ("CrashLoopBackOff", Some(crash_message(pod, container, record)))
+        (
+            "CrashLoopBackOff",
+            Some(crash_message(pod, container, record)),
+        )
     } else if let Some(blocked) = &record.blocked {
         (blocked.reason, Some(blocked.message.clone()))
     } else if let ImageState::Failed {
@@ -143,7 +156,12 @@ fn waiting(
     {
         if *reason == "ErrImagePull" && now_ms >= failed_ms + PULL_ERROR_SHOWN_MS {
             let image = container.image.as_deref().unwrap_or_default();
-            ("ImagePullBackOff", Some(format!("Back-off pulling image \"{image}\": ErrImagePull: {message}")))
+            (
+                "ImagePullBackOff",
+                Some(format!(
+                    "Back-off pulling image \"{image}\": ErrImagePull: {message}"
+                )),
+            )
         } else {
             (*reason, Some(message.clone()))
         }
@@ -220,4 +238,26 @@ fn terminated(ended: &Ended) -> ContainerState {
         }),
         ..ContainerState::default()
     }
+}
+
+/// The merge patch that turns the pod's status into `desired`. The uid inside makes it fail on another pod of the
+/// same name. Only fields that differ are in it, so that it overwrites nothing of others.
+pub fn status_patch(pod: &Pod, desired: &PodStatus) -> serde_json::Value {
+    use serde_json::{Map, Value, json};
+    let object = |status: &PodStatus| match serde_json::to_value(status) {
+        Ok(Value::Object(map)) => map,
+        _ => Map::new(),
+    };
+    let old = object(&pod.status.clone().unwrap_or_default());
+    let new = object(desired);
+    let mut changes = Map::new();
+    for (key, value) in &new {
+        if old.get(key) != Some(value) {
+            changes.insert(key.clone(), value.clone());
+        }
+    }
+    for key in old.keys().filter(|key| !new.contains_key(*key)) {
+        changes.insert(key.clone(), Value::Null);
+    }
+    json!({"metadata": {"uid": pod.metadata.uid}, "status": changes})
 }

@@ -16,11 +16,20 @@ pub fn args(
 ) -> Result<Vec<String>, ConfigError> {
     let command = container.command.as_deref().unwrap_or_default();
     let arguments = container.args.as_deref().unwrap_or_default();
-    let expanded = |list: &[String]| -> Vec<String> { list.iter().map(|a| expand(a, env)).collect() };
+    let expanded =
+        |list: &[String]| -> Vec<String> { list.iter().map(|a| expand(a, env)).collect() };
     let vector: Vec<String> = if !command.is_empty() {
-        expanded(command).into_iter().chain(expanded(arguments)).collect()
+        expanded(command)
+            .into_iter()
+            .chain(expanded(arguments))
+            .collect()
     } else if !arguments.is_empty() {
-        image.entrypoint.iter().cloned().chain(expanded(arguments)).collect()
+        image
+            .entrypoint
+            .iter()
+            .cloned()
+            .chain(expanded(arguments))
+            .collect()
     } else {
         image.entrypoint.iter().chain(&image.cmd).cloned().collect()
     };
@@ -35,11 +44,15 @@ pub fn args(
 
 /// `workingDir`, the image's, or `/`.
 pub fn working_dir(container: &Container, image: &ImageConfig) -> String {
-    [container.working_dir.as_deref().unwrap_or_default(), &image.working_dir, "/"]
-        .into_iter()
-        .find(|d| !d.is_empty())
-        .unwrap_or("/")
-        .to_string()
+    [
+        container.working_dir.as_deref().unwrap_or_default(),
+        &image.working_dir,
+        "/",
+    ]
+    .into_iter()
+    .find(|d| !d.is_empty())
+    .unwrap_or("/")
+    .to_string()
 }
 
 /// The number of a stop signal as images write it (`SIGQUIT`, `QUIT`, `3`); SIGTERM where it is empty or unknown.
@@ -47,17 +60,25 @@ pub fn stop_signal(text: &str) -> i32 {
     use nix::sys::signal::Signal;
     if let Ok(number) = text.parse::<i32>() {
         // 1 to 64: all signals Linux has, the real-time ones included.
-        return if (1..=64).contains(&number) { number } else { Signal::SIGTERM as i32 };
+        return if (1..=64).contains(&number) {
+            number
+        } else {
+            Signal::SIGTERM as i32
+        };
     }
     let upper = text.to_ascii_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-    if let Some(offset) = name.strip_prefix("RTMIN+").and_then(|o| o.parse::<i32>().ok())
+    if let Some(offset) = name
+        .strip_prefix("RTMIN+")
+        .and_then(|o| o.parse::<i32>().ok())
         && (0..=30).contains(&offset)
     {
         // SIGRTMIN is 34 for a container's C library (32 and 33 are its own); systemd images stop on RTMIN+3.
         return 34 + offset;
     }
-    format!("SIG{name}").parse::<Signal>().unwrap_or(Signal::SIGTERM) as i32
+    format!("SIG{name}")
+        .parse::<Signal>()
+        .unwrap_or(Signal::SIGTERM) as i32
 }
 
 #[cfg(test)]
@@ -98,9 +119,16 @@ mod tests {
 
     #[test]
     fn stop_signals() {
-        for (text, expected) in
-            [("", 15), ("SIGTERM", 15), ("QUIT", 3), ("sigint", 2), ("9", 9), ("SIGRTMIN+3", 37), ("nonsense", 15), ("900", 15)]
-        {
+        for (text, expected) in [
+            ("", 15),
+            ("SIGTERM", 15),
+            ("QUIT", 3),
+            ("sigint", 2),
+            ("9", 9),
+            ("SIGRTMIN+3", 37),
+            ("nonsense", 15),
+            ("900", 15),
+        ] {
             assert_eq!(stop_signal(text), expected, "{text}");
         }
     }

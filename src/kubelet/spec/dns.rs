@@ -61,10 +61,15 @@ pub fn resolv_conf(pod: &Pod, host: &str) -> String {
         }
     }
     if let Some(config) = spec.and_then(|s| s.dns_config.as_ref()) {
-        append_new(&mut nameservers, config.nameservers.iter().flatten().cloned());
+        append_new(
+            &mut nameservers,
+            config.nameservers.iter().flatten().cloned(),
+        );
         append_new(&mut searches, config.searches.iter().flatten().cloned());
         for option in config.options.iter().flatten() {
-            let Some(name) = option.name.as_deref() else { continue };
+            let Some(name) = option.name.as_deref() else {
+                continue;
+            };
             let text = match option.value.as_deref() {
                 Some(value) if !value.is_empty() => format!("{name}:{value}"),
                 _ => name.to_string(),
@@ -102,7 +107,11 @@ pub fn hosts(pod: &Pod, ip: &str, node_name: &str, host: &str) -> String {
         format!("# Kubernetes-managed hosts file (host network).\n{host}")
     } else {
         let hostname = hostname(pod, node_name);
-        let subdomain = pod.spec.as_ref().and_then(|s| s.subdomain.as_deref()).unwrap_or_default();
+        let subdomain = pod
+            .spec
+            .as_ref()
+            .and_then(|s| s.subdomain.as_deref())
+            .unwrap_or_default();
         let names = if subdomain.is_empty() {
             hostname
         } else {
@@ -115,7 +124,11 @@ pub fn hosts(pod: &Pod, ip: &str, node_name: &str, host: &str) -> String {
              {ip}\t{names}\n"
         )
     };
-    let aliases = pod.spec.as_ref().and_then(|s| s.host_aliases.as_deref()).unwrap_or_default();
+    let aliases = pod
+        .spec
+        .as_ref()
+        .and_then(|s| s.host_aliases.as_deref())
+        .unwrap_or_default();
     if !aliases.is_empty() {
         text.push_str("\n# Entries added by HostAliases.\n");
         for alias in aliases {
@@ -133,7 +146,10 @@ mod tests {
     use serde_json::json;
 
     fn pod(spec: serde_json::Value) -> Pod {
-        serde_json::from_value(json!({"metadata": {"name": "web-0", "namespace": "shop"}, "spec": spec})).unwrap()
+        serde_json::from_value(
+            json!({"metadata": {"name": "web-0", "namespace": "shop"}, "spec": spec}),
+        )
+        .unwrap()
     }
 
     #[test]
@@ -141,11 +157,18 @@ mod tests {
         let host = "# host\nnameserver 192.168.1.1\nsearch lan\noptions timeout:1\n";
         let config = json!({"nameservers": ["1.1.1.1"], "searches": ["a.b"], "options": [{"name": "timeout", "value": "5"}]});
         for (spec, expected) in [
-            (json!({"containers": []}), "nameserver 192.168.1.1\nsearch lan\noptions timeout:1\n"),
-            (json!({"containers": [], "dnsPolicy": "None", "dnsConfig": config}),
-             "nameserver 1.1.1.1\nsearch a.b\noptions timeout:5\n"),
-            (json!({"containers": [], "dnsPolicy": "Default", "dnsConfig": config}),
-             "nameserver 192.168.1.1\nnameserver 1.1.1.1\nsearch lan a.b\noptions timeout:5\n"),
+            (
+                json!({"containers": []}),
+                "nameserver 192.168.1.1\nsearch lan\noptions timeout:1\n",
+            ),
+            (
+                json!({"containers": [], "dnsPolicy": "None", "dnsConfig": config}),
+                "nameserver 1.1.1.1\nsearch a.b\noptions timeout:5\n",
+            ),
+            (
+                json!({"containers": [], "dnsPolicy": "Default", "dnsConfig": config}),
+                "nameserver 192.168.1.1\nnameserver 1.1.1.1\nsearch lan a.b\noptions timeout:5\n",
+            ),
         ] {
             assert_eq!(resolv_conf(&pod(spec), host), expected);
         }
@@ -153,13 +176,18 @@ mod tests {
 
     #[test]
     fn hosts_and_hostname() {
-        let plain = pod(json!({"containers": [], "hostAliases": [{"ip": "1.2.3.4", "hostnames": ["x", "y"]}]}));
+        let plain = pod(
+            json!({"containers": [], "hostAliases": [{"ip": "1.2.3.4", "hostnames": ["x", "y"]}]}),
+        );
         let text = hosts(&plain, "10.42.0.5", "node", "");
         assert!(text.starts_with("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n"));
         assert!(text.contains("\n10.42.0.5\tweb-0\n"));
         assert!(text.ends_with("\n# Entries added by HostAliases.\n1.2.3.4\tx\ty\n"));
         let sub = pod(json!({"containers": [], "subdomain": "db"}));
-        assert!(hosts(&sub, "10.42.0.5", "node", "").contains("10.42.0.5\tweb-0.db.shop.svc.cluster.local\tweb-0\n"));
+        assert!(
+            hosts(&sub, "10.42.0.5", "node", "")
+                .contains("10.42.0.5\tweb-0.db.shop.svc.cluster.local\tweb-0\n")
+        );
         let host = pod(json!({"containers": [], "hostNetwork": true}));
         assert_eq!(hostname(&host, "node"), "node");
         assert!(!wants_cluster_dns(&host));

@@ -58,7 +58,10 @@ pub fn environment(
         own.insert(variable.name.clone(), value.clone());
         set(&variable.name, value);
     }
-    let list = order.iter().map(|name| format!("{name}={}", all[name])).collect();
+    let list = order
+        .iter()
+        .map(|name| format!("{name}={}", all[name]))
+        .collect();
     Ok((list, own))
 }
 
@@ -91,7 +94,13 @@ fn env_from(inputs: &Inputs) -> Result<Vec<(String, String)>, ConfigError> {
 fn value_from(inputs: &Inputs, source: &EnvVarSource) -> Result<Option<String>, ConfigError> {
     let namespace = inputs.pod.metadata.namespace.as_deref().unwrap_or_default();
     if let Some(reference) = &source.field_ref {
-        return field(inputs.pod, &reference.field_path, inputs.node, inputs.pod_ip).map(Some);
+        return field(
+            inputs.pod,
+            &reference.field_path,
+            inputs.node,
+            inputs.pod_ip,
+        )
+        .map(Some);
     }
     if let Some(reference) = &source.resource_field_ref {
         return resource(inputs.pod, inputs.container, reference, inputs.node).map(Some);
@@ -245,7 +254,8 @@ mod tests {
     }
 
     fn sources() -> Sources {
-        let map: ConfigMap = serde_json::from_value(json!({"data": {"k": "v", "FROM": "map"}})).unwrap();
+        let map: ConfigMap =
+            serde_json::from_value(json!({"data": {"k": "v", "FROM": "map"}})).unwrap();
         let secret: Secret = serde_json::from_value(json!({"data": {"s": "c2VjcmV0"}})).unwrap();
         Sources {
             config_maps: BTreeMap::from([("cm".to_string(), map)]),
@@ -269,18 +279,39 @@ mod tests {
         .unwrap();
         assert_eq!(
             list,
-            ["PATH=/bin", "HOSTNAME=p", "FROM=map", "P_FROM=map", "P_k=v", "k=v", "IP=10.42.0.9",
-             "URL=http://10.42.0.9/v", "PW=secret"]
+            [
+                "PATH=/bin",
+                "HOSTNAME=p",
+                "FROM=map",
+                "P_FROM=map",
+                "P_k=v",
+                "k=v",
+                "IP=10.42.0.9",
+                "URL=http://10.42.0.9/v",
+                "PW=secret"
+            ]
         );
     }
 
     #[test]
     fn what_is_missing_has_upstreams_wording() {
         for (env, expected) in [
-            (json!({"configMapKeyRef": {"name": "x", "key": "k"}}), "configmap \"x\" not found"),
-            (json!({"configMapKeyRef": {"name": "cm", "key": "z"}}), "couldn't find key z in ConfigMap n/cm"),
-            (json!({"secretKeyRef": {"name": "x", "key": "k"}}), "secret \"x\" not found"),
-            (json!({"secretKeyRef": {"name": "sec", "key": "z"}}), "couldn't find key z in Secret n/sec"),
+            (
+                json!({"configMapKeyRef": {"name": "x", "key": "k"}}),
+                "configmap \"x\" not found",
+            ),
+            (
+                json!({"configMapKeyRef": {"name": "cm", "key": "z"}}),
+                "couldn't find key z in ConfigMap n/cm",
+            ),
+            (
+                json!({"secretKeyRef": {"name": "x", "key": "k"}}),
+                "secret \"x\" not found",
+            ),
+            (
+                json!({"secretKeyRef": {"name": "sec", "key": "z"}}),
+                "couldn't find key z in Secret n/sec",
+            ),
         ] {
             let container = json!({"name": "c", "env": [{"name": "V", "valueFrom": env}]});
             assert_eq!(built(container, &sources()).unwrap_err().0, expected);

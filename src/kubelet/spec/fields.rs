@@ -42,7 +42,11 @@ fn unknown(path: &str) -> ConfigError {
 fn map_lines(map: Option<&BTreeMap<String, String>>) -> String {
     let mut out = String::new();
     for (key, value) in map.into_iter().flatten() {
-        let _ = write!(out, "{}{key}={value:?}", if out.is_empty() { "" } else { "\n" });
+        let _ = write!(
+            out,
+            "{}{key}={value:?}",
+            if out.is_empty() { "" } else { "\n" }
+        );
     }
     out
 }
@@ -62,15 +66,22 @@ pub fn resource(
             .find(|c| c.name == name)
             .ok_or_else(|| ConfigError(format!("container {name} not found")))?,
     };
-    let (kind, name) = selector
-        .resource
-        .split_once('.')
-        .ok_or_else(|| ConfigError(format!("unsupported container resource : {}", selector.resource)))?;
+    let (kind, name) = selector.resource.split_once('.').ok_or_else(|| {
+        ConfigError(format!(
+            "unsupported container resource : {}",
+            selector.resource
+        ))
+    })?;
     let resources = container.resources.clone().unwrap_or_default();
     let set = match kind {
         "limits" => resources.limits,
         "requests" => resources.requests,
-        _ => return Err(ConfigError(format!("unsupported container resource : {}", selector.resource))),
+        _ => {
+            return Err(ConfigError(format!(
+                "unsupported container resource : {}",
+                selector.resource
+            )));
+        }
     };
     let is_cpu = name == "cpu";
     let amount_nano = match set.and_then(|s| s.get(name).cloned()) {
@@ -83,8 +94,16 @@ pub fn resource(
             _ => 0,
         },
     };
-    let divisor = selector.divisor.as_ref().map(|d| Quantity::parse(&d.0)).transpose().map_err(ConfigError)?;
-    let divisor_nano = divisor.map(|d| d.nano).filter(|d| *d > 0).unwrap_or(1_000_000_000);
+    let divisor = selector
+        .divisor
+        .as_ref()
+        .map(|d| Quantity::parse(&d.0))
+        .transpose()
+        .map_err(ConfigError)?;
+    let divisor_nano = divisor
+        .map(|d| d.nano)
+        .filter(|d| *d > 0)
+        .unwrap_or(1_000_000_000);
     // Upstream divides CPU in thousandths and everything else in whole units, both rounded up.
     let unit = if is_cpu { 1_000_000 } else { 1_000_000_000 };
     let amount = ceil_div(amount_nano, unit);

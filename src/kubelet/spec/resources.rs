@@ -99,10 +99,15 @@ fn oom_score_adj(pod: &Pod, container: &Container, node_memory_bytes: i64) -> i3
 /// CPU in thousandths, everything else in whole units; 0 where it is not set. Quantities were validated by the API;
 /// one that cannot be read counts as not set.
 fn amount(container: &Container, kind: &str, resource: &str) -> i64 {
-    let Some(quantity) = lookup(container, kind, resource).and_then(|q| Quantity::parse(q).ok()) else {
+    let Some(quantity) = lookup(container, kind, resource).and_then(|q| Quantity::parse(q).ok())
+    else {
         return 0;
     };
-    if resource == "cpu" { quantity.milli() } else { quantity.value() }
+    if resource == "cpu" {
+        quantity.milli()
+    } else {
+        quantity.value()
+    }
 }
 
 fn has(container: &Container, kind: &str, resource: &str) -> bool {
@@ -111,7 +116,11 @@ fn has(container: &Container, kind: &str, resource: &str) -> bool {
 
 fn lookup<'a>(container: &'a Container, kind: &str, resource: &str) -> Option<&'a str> {
     let resources = container.resources.as_ref()?;
-    let set = if kind == "limits" { &resources.limits } else { &resources.requests };
+    let set = if kind == "limits" {
+        &resources.limits
+    } else {
+        &resources.requests
+    };
     set.as_ref()?.get(resource).map(|q| q.0.as_str())
 }
 
@@ -164,10 +173,21 @@ mod tests {
     fn classes_and_cgroups() {
         for (resources, class, path) in [
             (json!({}), "BestEffort", "besteffort/podu"),
-            (json!({"requests": {"cpu": "100m"}}), "Burstable", "burstable/podu"),
-            (json!({"limits": {"cpu": "1", "memory": "64Mi"}}), "Guaranteed", "podu"),
-            (json!({"limits": {"cpu": "1", "memory": "64Mi"}, "requests": {"cpu": "1", "memory": "32Mi"}}),
-             "Burstable", "burstable/podu"),
+            (
+                json!({"requests": {"cpu": "100m"}}),
+                "Burstable",
+                "burstable/podu",
+            ),
+            (
+                json!({"limits": {"cpu": "1", "memory": "64Mi"}}),
+                "Guaranteed",
+                "podu",
+            ),
+            (
+                json!({"limits": {"cpu": "1", "memory": "64Mi"}, "requests": {"cpu": "1", "memory": "32Mi"}}),
+                "Burstable",
+                "burstable/podu",
+            ),
         ] {
             let pod = pod(resources);
             assert_eq!(qos_class(&pod), class);
@@ -180,8 +200,20 @@ mod tests {
         let gib = 1_i64 << 30;
         for (resources, shares, quota, memory, oom) in [
             (json!({}), 2, None, None, 1000),
-            (json!({"requests": {"cpu": "100m", "memory": "256Mi"}}), 102, None, None, 750),
-            (json!({"limits": {"cpu": "250m", "memory": "64Mi"}}), 256, Some(25_000), Some(64 << 20), -997),
+            (
+                json!({"requests": {"cpu": "100m", "memory": "256Mi"}}),
+                102,
+                None,
+                None,
+                750,
+            ),
+            (
+                json!({"limits": {"cpu": "250m", "memory": "64Mi"}}),
+                256,
+                Some(25_000),
+                Some(64 << 20),
+                -997,
+            ),
             (json!({"limits": {"cpu": "1m"}}), 2, Some(1_000), None, 999),
             (json!({"requests": {"memory": "1Gi"}}), 2, None, None, 3),
         ] {
@@ -189,7 +221,12 @@ mod tests {
             let container = &pod.spec.as_ref().unwrap().containers[0];
             let made = container_resources(&pod, container, gib);
             assert_eq!(
-                (made.cpu_shares, made.cpu_quota_us, made.memory_limit_bytes, made.oom_score_adj),
+                (
+                    made.cpu_shares,
+                    made.cpu_quota_us,
+                    made.memory_limit_bytes,
+                    made.oom_score_adj
+                ),
                 (shares, quota, memory, oom),
                 "{resources}"
             );

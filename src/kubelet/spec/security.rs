@@ -18,13 +18,25 @@ pub fn security(
         .unwrap_or_default();
     let of_container = container.security_context.clone().unwrap_or_default();
     let uid = id(of_container.run_as_user.or(of_pod.run_as_user), "runAsUser")?;
-    let gid = id(of_container.run_as_group.or(of_pod.run_as_group), "runAsGroup")?;
-    let run_as_non_root = of_container.run_as_non_root.or(of_pod.run_as_non_root).unwrap_or(false);
+    let gid = id(
+        of_container.run_as_group.or(of_pod.run_as_group),
+        "runAsGroup",
+    )?;
+    let run_as_non_root = of_container
+        .run_as_non_root
+        .or(of_pod.run_as_non_root)
+        .unwrap_or(false);
     if run_as_non_root {
         check_non_root(uid, &image.user, &container.name)?;
     }
     let mut additional_gids = Vec::new();
-    for group in of_pod.supplemental_groups.iter().flatten().copied().chain(of_pod.fs_group) {
+    for group in of_pod
+        .supplemental_groups
+        .iter()
+        .flatten()
+        .copied()
+        .chain(of_pod.fs_group)
+    {
         additional_gids.extend(id(Some(group), "supplementalGroups")?);
     }
     let capabilities = of_container.capabilities.unwrap_or_default();
@@ -47,7 +59,9 @@ fn id(value: Option<i64>, field: &str) -> Result<Option<u32>, ConfigError> {
     value
         .map(|v| {
             u32::try_from(v).map_err(|_| {
-                ConfigError(format!("{field} {v} is no user or group id: use 0 to 2147483647"))
+                ConfigError(format!(
+                    "{field} {v} is no user or group id: use 0 to 2147483647"
+                ))
             })
         })
         .transpose()
@@ -59,7 +73,9 @@ fn check_non_root(uid: Option<u32>, image_user: &str, container: &str) -> Result
     let why = match uid {
         Some(0) => "container's runAsUser breaks non-root policy".to_string(),
         Some(_) => return Ok(()),
-        None if user.is_empty() => "container has runAsNonRoot and image will run as root".to_string(),
+        None if user.is_empty() => {
+            "container has runAsNonRoot and image will run as root".to_string()
+        }
         None => match user.parse::<u32>() {
             Ok(0) => "container has runAsNonRoot and image will run as root".to_string(),
             Ok(_) => return Ok(()),
@@ -112,7 +128,10 @@ mod tests {
         assert_eq!((made.uid, made.gid), (Some(2000), Some(1000)));
         assert_eq!(made.additional_gids, [5, 7]);
         assert!(made.no_new_privileges && made.read_only_root);
-        assert_eq!((made.capabilities_add, made.capabilities_drop), (vec!["NET_ADMIN".into()], vec!["ALL".into()]));
+        assert_eq!(
+            (made.capabilities_add, made.capabilities_drop),
+            (vec!["NET_ADMIN".into()], vec!["ALL".into()])
+        );
     }
 
     #[test]
@@ -122,7 +141,11 @@ mod tests {
             (json!({}), "", Some("image will run as root")),
             (json!({}), "0:0", Some("image will run as root")),
             (json!({}), "www", Some("non-numeric user (www)")),
-            (json!({"runAsUser": 0}), "1000", Some("breaks non-root policy")),
+            (
+                json!({"runAsUser": 0}),
+                "1000",
+                Some("breaks non-root policy"),
+            ),
             (json!({}), "1000:1000", None),
             (json!({"runAsUser": 5}), "", None),
             (json!({"runAsNonRoot": false}), "", None),

@@ -23,10 +23,17 @@ pub struct File {
 pub enum Plan {
     EmptyDir,
     /// A tmpfs of its own.
-    Memory { size_bytes: Option<u64> },
-    HostPath { path: String, kind: String },
+    Memory {
+        size_bytes: Option<u64>,
+    },
+    HostPath {
+        path: String,
+        kind: String,
+    },
     /// Files by path below the volume; kept on tmpfs.
-    Files { files: BTreeMap<String, File> },
+    Files {
+        files: BTreeMap<String, File>,
+    },
 }
 
 pub fn plan(
@@ -38,8 +45,15 @@ pub fn plan(
     if let Some(empty) = &volume.empty_dir {
         return match empty.medium.as_deref() {
             Some("Memory") => {
-                let size = empty.size_limit.as_ref().map(|q| Quantity::parse(&q.0)).transpose();
-                let size = size.map_err(ConfigError)?.map(Quantity::value).filter(|v| *v > 0);
+                let size = empty
+                    .size_limit
+                    .as_ref()
+                    .map(|q| Quantity::parse(&q.0))
+                    .transpose();
+                let size = size
+                    .map_err(ConfigError)?
+                    .map(Quantity::value)
+                    .filter(|v| *v > 0);
                 Ok(Plan::Memory {
                     size_bytes: size.map(i64::unsigned_abs),
                 })
@@ -60,26 +74,66 @@ pub fn plan(
     if let Some(source) = &volume.config_map {
         let mode = source.default_mode.unwrap_or(FILE_MODE_DEFAULT);
         let optional = source.optional == Some(true);
-        add_config_map(&mut files, sources, &source.name, source.items.as_deref(), optional, mode)?;
+        add_config_map(
+            &mut files,
+            sources,
+            &source.name,
+            source.items.as_deref(),
+            optional,
+            mode,
+        )?;
     } else if let Some(source) = &volume.secret {
         let mode = source.default_mode.unwrap_or(FILE_MODE_DEFAULT);
         let optional = source.optional == Some(true);
         let name = source.secret_name.as_deref().unwrap_or_default();
-        add_secret(&mut files, sources, name, source.items.as_deref(), optional, mode)?;
+        add_secret(
+            &mut files,
+            sources,
+            name,
+            source.items.as_deref(),
+            optional,
+            mode,
+        )?;
     } else if let Some(source) = &volume.downward_api {
         let mode = source.default_mode.unwrap_or(FILE_MODE_DEFAULT);
-        add_fields(&mut files, pod, source.items.as_deref().unwrap_or_default(), node, mode)?;
+        add_fields(
+            &mut files,
+            pod,
+            source.items.as_deref().unwrap_or_default(),
+            node,
+            mode,
+        )?;
     } else if let Some(source) = &volume.projected {
         let mode = source.default_mode.unwrap_or(FILE_MODE_DEFAULT);
         for part in source.sources.iter().flatten() {
             if let Some(map) = &part.config_map {
                 let optional = map.optional == Some(true);
-                add_config_map(&mut files, sources, &map.name, map.items.as_deref(), optional, mode)?;
+                add_config_map(
+                    &mut files,
+                    sources,
+                    &map.name,
+                    map.items.as_deref(),
+                    optional,
+                    mode,
+                )?;
             } else if let Some(secret) = &part.secret {
                 let optional = secret.optional == Some(true);
-                add_secret(&mut files, sources, &secret.name, secret.items.as_deref(), optional, mode)?;
+                add_secret(
+                    &mut files,
+                    sources,
+                    &secret.name,
+                    secret.items.as_deref(),
+                    optional,
+                    mode,
+                )?;
             } else if let Some(fields) = &part.downward_api {
-                add_fields(&mut files, pod, fields.items.as_deref().unwrap_or_default(), node, mode)?;
+                add_fields(
+                    &mut files,
+                    pod,
+                    fields.items.as_deref().unwrap_or_default(),
+                    node,
+                    mode,
+                )?;
             } else {
                 return Err(ConfigError(format!(
                     "volume {:?} projects a source this node does not support; use configMap, secret or downwardAPI",
@@ -104,11 +158,19 @@ fn add_config_map(
     optional: bool,
     mode: i32,
 ) -> Result<(), ConfigError> {
-    let Some(map) = config_map(sources, name, optional)? else { return Ok(()) };
+    let Some(map) = config_map(sources, name, optional)? else {
+        return Ok(());
+    };
     let text = map.data.iter().flatten().map(|(k, v)| (k, v.as_bytes()));
-    let binary = map.binary_data.iter().flatten().map(|(k, v)| (k, v.0.as_slice()));
+    let binary = map
+        .binary_data
+        .iter()
+        .flatten()
+        .map(|(k, v)| (k, v.0.as_slice()));
     let data: BTreeMap<&str, &[u8]> = text.chain(binary).map(|(k, v)| (k.as_str(), v)).collect();
-    add(files, &data, items, optional, mode, || format!("configmap references non-existent config key in {name}"))
+    add(files, &data, items, optional, mode, || {
+        format!("configmap references non-existent config key in {name}")
+    })
 }
 
 fn add_secret(
@@ -119,14 +181,18 @@ fn add_secret(
     optional: bool,
     mode: i32,
 ) -> Result<(), ConfigError> {
-    let Some(secret) = secret(sources, name, optional)? else { return Ok(()) };
+    let Some(secret) = secret(sources, name, optional)? else {
+        return Ok(());
+    };
     let data: BTreeMap<&str, &[u8]> = secret
         .data
         .iter()
         .flatten()
         .map(|(k, v)| (k.as_str(), v.0.as_slice()))
         .collect();
-    add(files, &data, items, optional, mode, || format!("references non-existent secret key in {name}"))
+    add(files, &data, items, optional, mode, || {
+        format!("references non-existent secret key in {name}")
+    })
 }
 
 fn add(
@@ -166,9 +232,17 @@ fn add_fields(
         } else if let Some(reference) = &item.resource_field_ref {
             resource(pod, &Container::default(), reference, node)?
         } else {
-            return Err(ConfigError(format!("downwardAPI item {:?} names no field", item.path)));
+            return Err(ConfigError(format!(
+                "downwardAPI item {:?} names no field",
+                item.path
+            )));
         };
-        insert(files, &item.path, text.into_bytes(), item.mode.unwrap_or(mode))?;
+        insert(
+            files,
+            &item.path,
+            text.into_bytes(),
+            item.mode.unwrap_or(mode),
+        )?;
     }
     Ok(())
 }
@@ -185,7 +259,9 @@ fn insert(
         || path.starts_with("..")
         || path.split('/').any(|part| part == ".." || part.is_empty());
     if bad {
-        return Err(ConfigError(format!("invalid path {path:?} in a volume: it must be relative and without '..'")));
+        return Err(ConfigError(format!(
+            "invalid path {path:?} in a volume: it must be relative and without '..'"
+        )));
     }
     files.insert(
         path.to_string(),
@@ -204,7 +280,11 @@ pub fn mentioned(pod: &Pod) -> (Vec<String>, Vec<String>) {
     for volume in pod.spec.iter().flat_map(|s| s.volumes.iter().flatten()) {
         maps.extend(volume.config_map.iter().map(|c| c.name.clone()));
         secrets.extend(volume.secret.iter().filter_map(|s| s.secret_name.clone()));
-        for part in volume.projected.iter().flat_map(|p| p.sources.iter().flatten()) {
+        for part in volume
+            .projected
+            .iter()
+            .flat_map(|p| p.sources.iter().flatten())
+        {
             maps.extend(part.config_map.iter().map(|c| c.name.clone()));
             secrets.extend(part.secret.iter().map(|s| s.name.clone()));
         }
@@ -214,7 +294,12 @@ pub fn mentioned(pod: &Pod) -> (Vec<String>, Vec<String>) {
             maps.extend(from.config_map_ref.iter().map(|c| c.name.clone()));
             secrets.extend(from.secret_ref.iter().map(|s| s.name.clone()));
         }
-        for source in container.env.iter().flatten().filter_map(|e| e.value_from.as_ref()) {
+        for source in container
+            .env
+            .iter()
+            .flatten()
+            .filter_map(|e| e.value_from.as_ref())
+        {
             maps.extend(source.config_map_key_ref.iter().map(|c| c.name.clone()));
             secrets.extend(source.secret_key_ref.iter().map(|s| s.name.clone()));
         }
@@ -237,7 +322,10 @@ mod tests {
         let sources = Sources {
             config_maps: BTreeMap::from([(
                 "cm".to_string(),
-                serde_json::from_value(json!({"data": {"a": "1", "b": "2"}, "binaryData": {"c": "AP8="}})).unwrap(),
+                serde_json::from_value(
+                    json!({"data": {"a": "1", "b": "2"}, "binaryData": {"c": "AP8="}}),
+                )
+                .unwrap(),
             )]),
             secrets: BTreeMap::from([(
                 "sec".to_string(),
@@ -251,45 +339,85 @@ mod tests {
             memory_bytes: 1,
             ephemeral_storage_bytes: 1,
         };
-        let pod: Pod = serde_json::from_value(json!({"metadata": {"name": "p", "labels": {"x": "y"}}})).unwrap();
-        plan(&pod, &serde_json::from_value(volume).unwrap(), &sources, &node)
+        let pod: Pod =
+            serde_json::from_value(json!({"metadata": {"name": "p", "labels": {"x": "y"}}}))
+                .unwrap();
+        plan(
+            &pod,
+            &serde_json::from_value(volume).unwrap(),
+            &sources,
+            &node,
+        )
     }
 
     fn listing(plan: Plan) -> Vec<(String, Vec<u8>, u32)> {
         match plan {
-            Plan::Files { files } => files.into_iter().map(|(p, f)| (p, f.bytes, f.mode)).collect(),
+            Plan::Files { files } => files
+                .into_iter()
+                .map(|(p, f)| (p, f.bytes, f.mode))
+                .collect(),
             other => panic!("not files: {other:?}"),
         }
     }
 
     #[test]
     fn keys_items_and_modes() {
-        let all = listing(made(json!({"name": "v", "configMap": {"name": "cm", "defaultMode": 0o400}})).unwrap());
+        let all = listing(
+            made(json!({"name": "v", "configMap": {"name": "cm", "defaultMode": 0o400}})).unwrap(),
+        );
         assert_eq!(
             all,
-            [("a".into(), b"1".to_vec(), 0o400), ("b".into(), b"2".to_vec(), 0o400), ("c".into(), vec![0, 255], 0o400)]
+            [
+                ("a".into(), b"1".to_vec(), 0o400),
+                ("b".into(), b"2".to_vec(), 0o400),
+                ("c".into(), vec![0, 255], 0o400)
+            ]
         );
         let items = json!({"name": "v", "configMap": {"name": "cm", "items": [{"key": "a", "path": "d/x", "mode": 0o600}]}});
-        assert_eq!(listing(made(items).unwrap()), [("d/x".into(), b"1".to_vec(), 0o600)]);
+        assert_eq!(
+            listing(made(items).unwrap()),
+            [("d/x".into(), b"1".to_vec(), 0o600)]
+        );
         let projected = json!({"name": "v", "projected": {"sources": [
             {"secret": {"name": "sec"}},
             {"downwardAPI": {"items": [{"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}]}}]}});
         assert_eq!(
             listing(made(projected).unwrap()),
-            [("labels".into(), b"x=\"y\"".to_vec(), 0o644), ("pw".into(), b"x".to_vec(), 0o644)]
+            [
+                ("labels".into(), b"x=\"y\"".to_vec(), 0o644),
+                ("pw".into(), b"x".to_vec(), 0o644)
+            ]
         );
     }
 
     #[test]
     fn what_is_missing_or_wrong() {
         for (volume, text) in [
-            (json!({"name": "v", "configMap": {"name": "no"}}), "configmap \"no\" not found"),
-            (json!({"name": "v", "secret": {"secretName": "no"}}), "secret \"no\" not found"),
-            (json!({"name": "v", "configMap": {"name": "cm", "items": [{"key": "z", "path": "z"}]}}), "non-existent config key"),
-            (json!({"name": "v", "configMap": {"name": "cm", "items": [{"key": "a", "path": "../z"}]}}), "invalid path"),
-            (json!({"name": "v", "nfs": {"server": "s", "path": "/"}}), "does not support"),
+            (
+                json!({"name": "v", "configMap": {"name": "no"}}),
+                "configmap \"no\" not found",
+            ),
+            (
+                json!({"name": "v", "secret": {"secretName": "no"}}),
+                "secret \"no\" not found",
+            ),
+            (
+                json!({"name": "v", "configMap": {"name": "cm", "items": [{"key": "z", "path": "z"}]}}),
+                "non-existent config key",
+            ),
+            (
+                json!({"name": "v", "configMap": {"name": "cm", "items": [{"key": "a", "path": "../z"}]}}),
+                "invalid path",
+            ),
+            (
+                json!({"name": "v", "nfs": {"server": "s", "path": "/"}}),
+                "does not support",
+            ),
         ] {
-            assert!(made(volume.clone()).unwrap_err().0.contains(text), "{volume}");
+            assert!(
+                made(volume.clone()).unwrap_err().0.contains(text),
+                "{volume}"
+            );
         }
         let optional = json!({"name": "v", "secret": {"secretName": "no", "optional": true}});
         assert!(listing(made(optional).unwrap()).is_empty());
