@@ -4,6 +4,8 @@
 
 mod exec;
 mod images;
+mod log_query;
+mod logs;
 
 use super::Context;
 use super::manager::{Pods, View};
@@ -24,6 +26,10 @@ struct Server {
 pub fn router(ctx: Arc<Context>, pods: Arc<Pods>) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok" }))
+        .route(
+            "/containerLogs/{namespace}/{pod}/{container}",
+            get(logs::container_logs),
+        )
         .route(
             "/exec/{namespace}/{pod}/{container}",
             get(exec::exec).post(exec::spdy),
