@@ -3,6 +3,11 @@
 //! What comes in: strings and JSON from outside. What goes out: types that cannot be wrong.
 //! Knows nothing of storage, HTTP or nodes; every function here is pure.
 
+pub mod access;
 pub mod names;
 pub mod quantity;
 pub mod selector;
+pub mod time;
+
+mod field_selector;
+mod label_selector;
