@@ -3,6 +3,14 @@
 //! One TOML file per board in `firmware-profiles/`, compiled in; the board is recognised by
 //! `/proc/device-tree/model` and can be overridden (`--profile`).
 
+//!
+//! What comes in: a name from the command line, or the root of the file tree to look at. What goes out: a `Profile`
+//! whose sizes make sense (a test holds every file against its bounds). It knows nothing of those who use the sizes.
+
+mod detect;
+
+pub use detect::{ProfileError, all, detect, named};
+
 use serde::Deserialize;
 
 /// Everything a node sizes by its board.
