@@ -9,7 +9,7 @@
 //! never restarted because the node process was. Nothing is written to the API that did not change, and secrets stay
 //! on tmpfs. It never knows about raft, the store, or other nodes.
 
-mod actions;
+mod act;
 mod admit;
 mod dirs;
 mod events;

@@ -29,7 +29,7 @@ const IMAGE_NAMES_MAX: usize = 5;
 /// Memory kept back from pods: upstream's default hard eviction threshold.
 const MEMORY_RESERVED_BYTES: i64 = 100 << 20;
 /// How often the machine is looked at for a change.
-const LOOK: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_mins(1);
 /// Wait after a failed write.
 const RETRY: Duration = Duration::from_secs(2);
 /// Below these the node has the pressure condition (upstream's hard eviction thresholds).
@@ -186,8 +186,7 @@ fn meminfo(text: &str, name: &str) -> i64 {
 fn os_image(text: &str) -> String {
     text.lines()
         .find_map(|l| l.strip_prefix("PRETTY_NAME="))
-        .map(|v| v.trim_matches('"').to_string())
-        .unwrap_or_else(|| "Linux".to_string())
+        .map_or_else(|| "Linux".to_string(), |v| v.trim_matches('"').to_string())
 }
 
 /// Architecture names as images and node labels have them.
@@ -386,18 +385,17 @@ async fn keep(
     known: &mut Option<Node>,
     recorder: &Recorder,
 ) -> Result<(), ClientError> {
-    let mut node = match known.take() {
-        Some(node) => node,
-        None => {
-            let node = register(client, fixed).await?;
-            recorder.node(
-                &node,
-                Kind::Normal,
-                "Starting",
-                "Starting kubelet.".to_string(),
-            );
-            node
-        }
+    let mut node = if let Some(node) = known.take() {
+        node
+    } else {
+        let node = register(client, fixed).await?;
+        recorder.node(
+            &node,
+            Kind::Normal,
+            "Starting",
+            "Starting kubelet.".to_string(),
+        );
+        node
     };
     let old = node.status.clone().unwrap_or_default();
     let new = node_status(fixed, pressure, images, &old, super::now_ms());

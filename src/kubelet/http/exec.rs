@@ -283,11 +283,7 @@ async fn receive(
                     stdin = None;
                 }
             }
-            CLOSE if is_v5 => {
-                if data.first() == Some(&STDIN) {
-                    stdin = None;
-                }
-            }
+            CLOSE if is_v5 && data.first() == Some(&STDIN) => stdin = None,
             RESIZE => {
                 if let Some(size) = terminal_size(data) {
                     let _ = sizes.try_send(size);

@@ -119,6 +119,7 @@ impl Filter {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn pairs(text: &str) -> Vec<(String, String)> {
@@ -170,7 +171,7 @@ mod tests {
     fn lines() {
         let query = LogQuery::default();
         assert_eq!(filtered(&query), "one\ntwo\n\n");
-        let at: jiff::Timestamp = "2025-01-01T00:00:01Z".parse().unwrap_or_default();
+        let at: jiff::Timestamp = "2025-01-01T00:00:01Z".parse().unwrap();
         let since = LogQuery {
             since_ms: Some(at.as_millisecond()),
             timestamps: true,

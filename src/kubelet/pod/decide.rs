@@ -102,14 +102,17 @@ pub fn decide(pod: &Pod, state: &PodState, now_ms: i64) -> Decision {
         decision.wake(at_ms);
     }
     match (&state.volumes, &state.sandbox) {
-        (Volumes::Retry { at_ms, .. }, _) if *at_ms > now_ms => decision.wake(*at_ms),
+        (Volumes::Retry { at_ms, .. }, _) | (Volumes::Ready, Sandbox::Retry { at_ms, .. })
+            if *at_ms > now_ms =>
+        {
+            decision.wake(*at_ms);
+        }
         (Volumes::Absent | Volumes::Retry { .. }, _) => decision.act(Action::PrepareVolumes),
-        (Volumes::Ready, Sandbox::Retry { at_ms, .. }) if *at_ms > now_ms => decision.wake(*at_ms),
         (Volumes::Ready, Sandbox::Absent | Sandbox::Retry { .. }) => {
             decision.act(Action::CreateSandbox);
         }
         (Volumes::Ready, Sandbox::Alive { .. }) => {
-            run_containers(pod, state, now_ms, &mut decision)
+            run_containers(pod, state, now_ms, &mut decision);
         }
     }
     decision

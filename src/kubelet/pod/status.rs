@@ -128,7 +128,7 @@ fn waiting(
         Run::Never => true,
         Run::Ended(_) if over => false,
         Run::Ended(ended) if init && !is_sidecar(container) => ended.exit.code != 0,
-        run => init || super::decide::RestartPolicy::of(pod).wants(run),
+        run @ Run::Ended(_) => init || super::decide::RestartPolicy::of(pod).wants(run),
     };
     if !wanted {
         return None;

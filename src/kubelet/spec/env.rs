@@ -177,13 +177,12 @@ pub fn expand(text: &str, variables: &BTreeMap<String, String>) -> String {
             && let Some(end) = tail.find(')')
         {
             let name = &tail[..end];
-            match variables.get(name) {
-                Some(value) => out.push_str(value),
-                None => {
-                    out.push_str("$(");
-                    out.push_str(name);
-                    out.push(')');
-                }
+            if let Some(value) = variables.get(name) {
+                out.push_str(value);
+            } else {
+                out.push_str("$(");
+                out.push_str(name);
+                out.push(')');
             }
             rest = &tail[end + 1..];
         } else {
