@@ -1,0 +1,151 @@
+//! A store in a temporary directory, and the overlay mount of an image in it.
+
+use coracle::image::{Image, ImageError, Images, Progress, RootFs};
+use coracle::profile::ImageProfile;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+pub const EXECUTABLE: &str = "/bin/busybox";
+
+pub struct Store {
+    pub images: Arc<Images>,
+    pub dir: tempfile::TempDir,
+}
+
+impl Store {
+    pub fn new() -> Store {
+        let dir = tempfile::tempdir().unwrap();
+        let images = open(dir.path());
+        Store { images, dir }
+    }
+
+    pub fn reopen(self) -> Store {
+        let Store { images, dir } = self;
+        drop(images);
+        let images = open(dir.path());
+        Store { images, dir }
+    }
+
+    pub fn import(&self, archive: &[u8]) -> Result<Vec<Image>, ImageError> {
+        self.images.import(&mut &archive[..], &|_| {})
+    }
+
+    /// Layer directories, without the built-in image's, and whatever is in `tmp`.
+    pub fn leftovers(&self) -> Vec<String> {
+        let hello = self.images.find("coracle.local/hello").unwrap().unwrap();
+        let mut found = names(&self.dir.path().join("layers"));
+        found.retain(|name| !hello.layers[0].ends_with(name.as_str()));
+        found.extend(names(&self.dir.path().join("tmp")));
+        found
+    }
+}
+
+fn open(dir: &Path) -> Arc<Images> {
+    Images::open(
+        dir,
+        &ImageProfile { layers_parallel: 3 },
+        Path::new(EXECUTABLE),
+    )
+    .unwrap()
+}
+
+pub fn names(dir: &Path) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+/// Collects what a pull or import tells.
+#[derive(Default)]
+pub struct Told(Mutex<Vec<Progress>>);
+
+impl Told {
+    pub fn tell(&self, progress: Progress) {
+        self.0.lock().unwrap().push(progress);
+    }
+
+    /// Layers transferred and layers that were there already.
+    pub fn layers(&self) -> (usize, usize) {
+        let told = self.0.lock().unwrap();
+        let moved = |p: &&Progress| matches!(p, Progress::Layer { done_bytes, total_bytes, .. } if done_bytes == total_bytes);
+        let present = |p: &&Progress| matches!(p, Progress::Present { .. });
+        (
+            told.iter().filter(moved).count(),
+            told.iter().filter(present).count(),
+        )
+    }
+}
+
+/// True when mounts can be made; else says loudly that the test did not run.
+pub fn can_mount() -> bool {
+    let root = nix::unistd::geteuid().is_root();
+    if !root {
+        eprintln!("NOT RUN: this test mounts overlay file systems and needs root");
+    }
+    root
+}
+
+/// True when `program` is there; else says loudly that the test did not run.
+pub fn has(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).any(|dir| dir.join(program).is_file());
+    if !found {
+        eprintln!("NOT RUN: this test needs the program {program}");
+    }
+    found
+}
+
+/// A mounted root file system, unmounted on drop.
+pub struct Mounted {
+    rootfs: RootFs,
+    _dir: tempfile::TempDir,
+}
+
+impl Mounted {
+    pub fn new(store: &Store, image: &Image) -> Mounted {
+        let dir = tempfile::tempdir().unwrap();
+        let rootfs = store.images.root_fs(image, dir.path()).unwrap();
+        let lower: Vec<OsString> = rootfs
+            .lower
+            .iter()
+            .map(|path| path.clone().into_os_string())
+            .collect();
+        let options = format!(
+            "lowerdir={},upperdir={},workdir={}",
+            lower
+                .join(OsString::from(":").as_os_str())
+                .to_str()
+                .unwrap(),
+            rootfs.upper.display(),
+            rootfs.work.display()
+        );
+        mount(
+            Some("overlay"),
+            &rootfs.merged,
+            Some("overlay"),
+            MsFlags::empty(),
+            Some(options.as_str()),
+        )
+        .unwrap();
+        Mounted { rootfs, _dir: dir }
+    }
+
+    pub fn path(&self, inside: &str) -> PathBuf {
+        self.rootfs.merged.join(inside)
+    }
+
+    pub fn upper(&self) -> &Path {
+        &self.rootfs.upper
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = umount2(&self.rootfs.merged, MntFlags::MNT_DETACH);
+    }
+}
