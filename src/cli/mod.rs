@@ -1,7 +1,219 @@
 //! The `coracle` command: verbs for a node's owner and for its users.
+//!
+//! What comes in: the command line, manifests, kubeconfig files, the terminal.
+//!
+//! What goes out: requests through `client`, tables and documents on standard output, errors as
+//! kubectl words them on standard error, an exit code. `up`, `demo` and `reset` start or clear a node.
+//!
+//! Verbs for users speak to the API only and never know whether the server is Coracle's. The shim is
+//! dispatched before anything else is built: it must stay single-threaded and small.
+
+mod apply;
+mod completion;
+mod connect;
+mod delete;
+mod demo;
+mod describe;
+mod describe_verb;
+mod discovery;
+mod doctor;
+mod error;
+mod exec;
+#[cfg(test)]
+mod fake_server;
+mod get;
+mod hello;
+mod host;
+mod image;
+mod kubeconfig;
+mod logs;
+mod manifest;
+mod node_args;
+mod print;
+mod record;
+mod reset;
+mod resource_args;
+mod terminal;
+mod up;
+mod version;
+
+use clap::{Parser, Subcommand};
 use std::process::ExitCode;
+
+/// What a verb ends with: its exit code, or an error to print.
+type Outcome = Result<ExitCode, anyhow::Error>;
+
+/// Where a node keeps its data unless told otherwise.
+const DATA_DIR: &str = "/var/lib/coracle";
+/// Where a node keeps sockets and locks: on tmpfs, gone after a reboot as they should be.
+const RUN_DIR: &str = "/run/coracle";
+
+/// A Kubernetes-compatible cluster that small boards carry.
+#[derive(Debug, Parser)]
+#[command(name = "coracle", version, disable_help_subcommand = true)]
+struct Cli {
+    #[command(flatten)]
+    client: connect::ClientArgs,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Start this node in the foreground.
+    Up(up::UpArgs),
+    /// Show a throw-away node at work, then clean up.
+    Demo(demo::DemoArgs),
+    /// Print one or many objects.
+    Get(get::GetArgs),
+    /// Show an object in detail, with its events.
+    Describe(describe_verb::DescribeArgs),
+    /// Create or change objects as manifests say.
+    Apply(apply::ApplyArgs),
+    /// Delete objects.
+    Delete(delete::DeleteArgs),
+    /// Print the logs of a container.
+    Logs(logs::LogsArgs),
+    /// Run a command in a container.
+    Exec(exec::ExecArgs),
+    /// Manage a node's images.
+    Image(image::ImageArgs),
+    /// Print the administrator's kubeconfig of this node.
+    Kubeconfig,
+    /// Remove everything Coracle put on this host.
+    Reset(reset::ResetArgs),
+    /// Check whether this host can be a node.
+    Doctor(DoctorArgs),
+    /// Print a shell's completion script.
+    Completion(completion::CompletionArgs),
+    /// Print the versions of this command and of the server.
+    Version(version::VersionArgs),
+    /// The web server in the built-in image `coracle.local/hello`.
+    #[command(hide = true)]
+    Hello(hello::HelloArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct DoctorArgs {
+    /// Mend what can be mended safely.
+    #[arg(long)]
+    fix: bool,
+}
 
 /// Parses the command line, runs the verb, prints errors to standard error.
 pub fn main() -> ExitCode {
-    todo!("command line")
+    let mut arguments = std::env::args_os();
+    if arguments.nth(1).is_some_and(|verb| verb == "shim") {
+        let rest: Vec<String> = arguments
+            .map(|argument| argument.to_string_lossy().into_owned())
+            .collect();
+        return crate::runtime::shim_main(&rest);
+    }
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = u8::try_from(error.exit_code()).unwrap_or(1);
+            // Help goes to standard output, mistakes to standard error; a closed pipe is nobody's loss.
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    match run(cli.verb, cli.client) {
+        Ok(code) => code,
+        Err(error) => {
+            error::print(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(verb: Verb, client: connect::ClientArgs) -> Outcome {
+    // Fails only where a provider is installed already, which is then ours.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match verb {
+        Verb::Up(args) => up::run(args, client.data_dir),
+        Verb::Demo(args) => demo::run(&args),
+        Verb::Get(args) => client_verb(get::run(args, client)),
+        Verb::Describe(args) => client_verb(describe_verb::run(args, client)),
+        Verb::Apply(args) => client_verb(apply::run(args, client)),
+        Verb::Delete(args) => client_verb(delete::run(args, client)),
+        Verb::Logs(args) => client_verb(logs::run(args, client)),
+        Verb::Exec(args) => client_verb(exec::run(args, client)),
+        Verb::Image(args) => client_verb(image::run(args, client)),
+        Verb::Kubeconfig => kubeconfig::run(&client.data_dir),
+        Verb::Reset(args) => client_verb(reset::run(args, client.data_dir)),
+        Verb::Doctor(args) => Ok(doctor::run(args.fix, &client.data_dir)),
+        Verb::Completion(args) => completion::run(&args),
+        Verb::Version(args) => client_verb(version::run(args, client)),
+        Verb::Hello(args) => hello::run(&args),
+    }
+}
+
+/// Runs a verb on one thread. A closed pipe ends the process quietly, as it ends every filter.
+fn client_verb(verb: impl Future<Output = Outcome>) -> Outcome {
+    terminal::die_by_closed_pipe();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let outcome = runtime.block_on(verb);
+    // A read of standard input may still block a thread; the process ends all the same.
+    runtime.shutdown_background();
+    outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn command_lines_of_kubectl_users_are_understood() {
+        for line in [
+            "coracle get pods -o wide -w",
+            "coracle get pods,svc -A -l app=web --field-selector status.phase=Running",
+            "coracle get pod/web -oyaml -n kube-system",
+            "coracle apply -f a.yaml -f dir -R",
+            "coracle apply -f -",
+            "coracle delete pod web --grace-period=0 --force",
+            "coracle delete -f a.yaml --wait=false",
+            "coracle delete pods --all --now",
+            "coracle logs web -c app -f --tail=5 --since=1h30m --timestamps",
+            "coracle logs -p web",
+            "coracle exec -it web -c app -- sh -c 'ls -l'",
+            "coracle exec web -- ls",
+            "coracle image import a.tar b.tar",
+            "coracle image pull docker.io/library/busybox:1 --node boat",
+            "coracle up --node-name boat --pod-cidr 10.42.1.0/24 --listen 127.0.0.1:6443",
+            "coracle demo --once",
+            "coracle reset --yes",
+            "coracle completion fish",
+            "coracle version --client",
+            "coracle -n kube-system exec web -- sh -c x",
+            "coracle --kubeconfig /x --data-dir /y get pods -n z",
+            "coracle up --data-dir /x --run-dir /y",
+            "coracle reset --force --data-dir /x --run-dir /y",
+            "coracle hello hello --say x",
+        ] {
+            assert!(
+                Cli::try_parse_from(line.split(' ')).is_ok(),
+                "{line}: {:?}",
+                Cli::try_parse_from(line.split(' ')).err()
+            );
+        }
+        for line in [
+            "coracle get pods -o table",
+            "coracle exec web ls",
+            "coracle up --pod-cidr 10.42.0.0/99",
+            "coracle up --bridge a/b",
+            "coracle logs web --since=soon",
+            "coracle",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
 }

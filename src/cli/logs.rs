@@ -1,0 +1,257 @@
+//! `coracle logs`: what a container printed.
+
+use super::connect::{ClientArgs, Session, get};
+use super::{Outcome, resource_args};
+use crate::client::{Client, ClientError, object_path};
+use anyhow::Context;
+use http::Method;
+use http_body_util::BodyExt;
+use serde_json::Value;
+use std::process::ExitCode;
+use tokio::io::AsyncWriteExt;
+
+#[derive(Debug, clap::Args)]
+pub struct LogsArgs {
+    /// The pod: `web` or `pod/web`.
+    #[arg(value_name = "POD")]
+    pod: String,
+    /// The container; default: the pod's default container.
+    #[arg(value_name = "CONTAINER", conflicts_with = "container")]
+    container_position: Option<String>,
+    #[arg(short, long, value_name = "NAME")]
+    container: Option<String>,
+    /// Go on as more is printed.
+    #[arg(short, long)]
+    follow: bool,
+    /// Only so many lines from the end; -1: all.
+    #[arg(long, value_name = "LINES", default_value_t = -1, allow_negative_numbers = true)]
+    tail: i64,
+    /// Only what is younger, for example 5s, 2m or 1h30m.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, conflicts_with = "since_time")]
+    since: Option<u64>,
+    /// Only what is younger than this time (RFC 3339).
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    since_time: Option<String>,
+    /// The run before the current one.
+    #[arg(short, long)]
+    previous: bool,
+    /// Put each line's time before it.
+    #[arg(long)]
+    timestamps: bool,
+    /// All containers of the pod, init containers first.
+    #[arg(long, conflicts_with_all = ["container", "container_position"])]
+    all_containers: bool,
+    /// Put pod and container before each line.
+    #[arg(long)]
+    prefix: bool,
+    /// At most so many bytes.
+    #[arg(long, value_name = "BYTES")]
+    limit_bytes: Option<u64>,
+}
+
+/// Go's durations as kubectl takes them: `90`, `5s`, `1h30m`, `1.5h`; whole seconds, at least one.
+fn parse_duration(text: &str) -> Result<u64, String> {
+    let wrong = || format!("{text:?} is no duration such as 5s, 2m or 1h30m");
+    let mut seconds = 0.0_f64;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest
+            .find(|character: char| !character.is_ascii_digit() && character != '.')
+            .ok_or_else(wrong)?;
+        let amount: f64 = rest[..digits].parse().map_err(|_| wrong())?;
+        rest = &rest[digits..];
+        let end = rest
+            .find(|character: char| character.is_ascii_digit())
+            .unwrap_or(rest.len());
+        seconds += amount
+            * match &rest[..end] {
+                "h" => 3600.0,
+                "m" => 60.0,
+                "s" => 1.0,
+                "ms" => 0.001,
+                _ => return Err(wrong()),
+            };
+        rest = &rest[end..];
+    }
+    if seconds <= 0.0 {
+        return Err(format!("{text:?}: a duration must be greater than 0"));
+    }
+    Ok(seconds.ceil() as u64)
+}
+
+fn parse_time(text: &str) -> Result<String, String> {
+    text.parse::<jiff::Timestamp>()
+        .map(|_| text.to_owned())
+        .map_err(|_| format!("{text:?} is no RFC 3339 time such as 2026-01-31T12:00:00Z"))
+}
+
+pub async fn run(args: LogsArgs, client: ClientArgs) -> Outcome {
+    let name = pod_name(&args.pod)?;
+    let session = client.connect()?;
+    let chosen = args.container.clone().or(args.container_position.clone());
+    let containers = if let Some(container) = chosen {
+        vec![container]
+    } else {
+        let pod = fetch_pod(&session.client, &session.namespace, &name).await?;
+        if args.all_containers {
+            all_containers(&pod)
+        } else {
+            vec![default_container(&pod)?]
+        }
+    };
+    let streams = containers
+        .iter()
+        .map(|container| copy(&args, &session, &name, container));
+    if args.follow {
+        futures::future::try_join_all(streams).await?;
+    } else {
+        for stream in streams {
+            stream.await?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `web` or `pod/web`.
+pub fn pod_name(typed: &str) -> Result<String, anyhow::Error> {
+    if !typed.contains('/') {
+        anyhow::ensure!(!typed.is_empty(), "the pod's name may not be empty");
+        return Ok(typed.to_owned());
+    }
+    let targets = resource_args::parse(&[typed.to_owned()])?;
+    let target = targets.into_iter().next().context("a pod is needed")?;
+    anyhow::ensure!(
+        matches!(target.resource.as_str(), "pod" | "pods" | "po"),
+        "cannot take the logs or run commands of {typed:?}: name a pod"
+    );
+    target.name.context("the pod's name is needed")
+}
+
+pub async fn fetch_pod(client: &Client, namespace: &str, name: &str) -> Result<Value, ClientError> {
+    let path = object_path("", "v1", "pods", Some(namespace), Some(name), None);
+    client.send_value(Method::GET, &path, None).await
+}
+
+fn all_containers(pod: &Value) -> Vec<String> {
+    ["initContainers", "containers"]
+        .iter()
+        .flat_map(|list| pod["spec"][list].as_array().into_iter().flatten())
+        .filter_map(|container| container["name"].as_str().map(str::to_owned))
+        .collect()
+}
+
+/// The container the pod's annotation names, else the first; says so where there was a choice.
+pub fn default_container(pod: &Value) -> Result<String, anyhow::Error> {
+    let annotated = pod["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"]
+        .as_str()
+        .map(str::to_owned);
+    let all = all_containers(pod);
+    let first = pod["spec"]["containers"][0]["name"]
+        .as_str()
+        .context("the pod has no containers")?;
+    let chosen = annotated
+        .filter(|name| all.contains(name))
+        .unwrap_or_else(|| first.to_owned());
+    if all.len() > 1 {
+        eprintln!(
+            "Defaulted container \"{chosen}\" out of: {}",
+            all.join(", ")
+        );
+    }
+    Ok(chosen)
+}
+
+async fn copy(
+    args: &LogsArgs,
+    session: &Session,
+    name: &str,
+    container: &str,
+) -> Result<(), anyhow::Error> {
+    let namespace = Some(session.namespace.as_str());
+    let path = object_path("", "v1", "pods", namespace, Some(name), Some("log"));
+    let response = get(&session.client, &path, &query(args, container), "*/*").await?;
+    let mut output = tokio::io::stdout();
+    if args.prefix {
+        let mut lines = crate::client::Lines::new(response.into_body());
+        while let Some(line) = lines.next().await {
+            let mut text = format!("[pod/{name}/{container}] ").into_bytes();
+            text.extend_from_slice(&line?);
+            text.push(b'\n');
+            output.write_all(&text).await?;
+            output.flush().await?;
+        }
+        return Ok(());
+    }
+    let mut body = response.into_body();
+    while let Some(frame) = body.frame().await {
+        let frame =
+            frame.map_err(|cause| ClientError::Decode(format!("the log broke off: {cause}")))?;
+        if let Ok(data) = frame.into_data() {
+            output.write_all(&data).await?;
+            output.flush().await?;
+        }
+    }
+    Ok(())
+}
+
+fn query(args: &LogsArgs, container: &str) -> Vec<(&'static str, String)> {
+    let mut query = vec![("container", container.to_owned())];
+    let mut flag = |name, set: bool| {
+        if set {
+            query.push((name, "true".to_owned()));
+        }
+    };
+    flag("follow", args.follow);
+    flag("previous", args.previous);
+    flag("timestamps", args.timestamps);
+    if args.tail >= 0 {
+        query.push(("tailLines", args.tail.to_string()));
+    }
+    query.extend(
+        args.since
+            .map(|seconds| ("sinceSeconds", seconds.to_string())),
+    );
+    query.extend(args.since_time.clone().map(|time| ("sinceTime", time)));
+    query.extend(
+        args.limit_bytes
+            .map(|bytes| ("limitBytes", bytes.to_string())),
+    );
+    query
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn durations_are_gos() {
+        for (text, expected) in [
+            ("5s", Some(5)),
+            ("1h30m", Some(5400)),
+            ("1.5h", Some(5400)),
+            ("100ms", Some(1)),
+            ("0s", None),
+            ("5", None),
+            ("soon", None),
+            ("5d", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_duration(text).ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn containers_are_chosen_as_kubectl_does() {
+        let pod = json!({"spec": {"initContainers": [{"name": "i"}], "containers": [{"name": "a"}, {"name": "b"}]}});
+        assert_eq!(default_container(&pod).ok().as_deref(), Some("a"));
+        assert_eq!(all_containers(&pod), ["i", "a", "b"]);
+        let mut annotated = pod.clone();
+        annotated["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"] =
+            json!("b");
+        assert_eq!(default_container(&annotated).ok().as_deref(), Some("b"));
+        assert!(default_container(&json!({})).is_err());
+        assert_eq!(pod_name("pod/web").ok().as_deref(), Some("web"));
+        assert!(pod_name("svc/web").is_err());
+    }
+}
