@@ -347,7 +347,8 @@ fn conditions(pressure: &Pressure, old: &NodeStatus, now_ms: i64) -> Vec<NodeCon
     list
 }
 
-/// Registers the node and keeps its object true until `stop`.
+/// Registers the node and keeps its object true until `stop`. The object is read again at every look: reading costs
+/// the disk nothing, and what others changed in it is seen.
 pub async fn run(
     client: Client,
     fixed: Arc<Fixed>,
@@ -357,15 +358,29 @@ pub async fn run(
     changed: Arc<tokio::sync::Notify>,
     stop: CancellationToken,
 ) {
-    let mut known: Option<Node> = None;
+    let mut is_first = true;
     loop {
-        let pressure = Pressure::read(&pods_dir);
-        let list = images.list();
-        let wait = match keep(&client, &fixed, &pressure, &list, &mut known, &recorder).await {
-            Ok(()) => LOOK,
+        let look = async {
+            let pressure = Pressure::read(&pods_dir);
+            keep(&client, &fixed, &pressure, &images.list()).await
+        };
+        let Some(kept) = stop.run_until_cancelled(look).await else {
+            return;
+        };
+        let wait = match kept {
+            Ok(node) => {
+                if std::mem::take(&mut is_first) {
+                    recorder.node(
+                        &node,
+                        Kind::Normal,
+                        "Starting",
+                        "Starting kubelet.".to_string(),
+                    );
+                }
+                LOOK
+            }
             Err(error) => {
                 tracing::warn!(node = fixed.name, %error, "node object not written; trying again");
-                known = None;
                 RETRY
             }
         };
@@ -382,31 +397,17 @@ async fn keep(
     fixed: &Fixed,
     pressure: &Pressure,
     images: &[crate::image::Image],
-    known: &mut Option<Node>,
-    recorder: &Recorder,
-) -> Result<(), ClientError> {
-    let mut node = if let Some(node) = known.take() {
-        node
-    } else {
-        let node = register(client, fixed).await?;
-        recorder.node(
-            &node,
-            Kind::Normal,
-            "Starting",
-            "Starting kubelet.".to_string(),
-        );
-        node
-    };
+) -> Result<Node, ClientError> {
+    let node = register(client, fixed).await?;
     let old = node.status.clone().unwrap_or_default();
     let new = node_status(fixed, pressure, images, &old, super::now_ms());
-    if new != old {
-        let patch = serde_json::json!({"status": new});
-        node = client
-            .patch(None, &fixed.name, Some("status"), PatchType::Merge, &patch)
-            .await?;
+    if new == old {
+        return Ok(node);
     }
-    *known = Some(node);
-    Ok(())
+    let patch = serde_json::json!({"status": new});
+    client
+        .patch(None, &fixed.name, Some("status"), PatchType::Merge, &patch)
+        .await
 }
 
 /// Finds the node's object or creates it; labels and address range are set where they are not yet.

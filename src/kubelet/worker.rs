@@ -100,8 +100,9 @@ impl Worker {
                     }
                 }
                 Some(pulled) = self.pulls.join_next(), if !self.pulls.is_empty() => {
-                    if let Ok((container, pulled)) = pulled {
-                        self.pulled(&container, pulled);
+                    match pulled {
+                        Ok((container, pulled)) => self.pulled(&container, pulled),
+                        Err(error) => self.pulls_broken(&error),
                     }
                 }
                 () = tokio::time::sleep(sleep.unwrap_or(Duration::MAX)), if sleep.is_some() => {}

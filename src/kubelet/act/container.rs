@@ -8,7 +8,7 @@ use crate::kubelet::pod::state::{Blocked, ImageState, Sandbox};
 use crate::kubelet::spec::build::{ContainerInputs, container_spec, draft};
 use crate::kubelet::volumes::{self, VolumeError};
 use crate::kubelet::worker::Worker;
-use crate::runtime::{Mount, RuntimeError};
+use crate::runtime::{Mount, RunId, RuntimeError};
 use k8s_openapi::api::core::v1::Container;
 
 impl Worker {
@@ -79,6 +79,7 @@ impl Worker {
             Err(error) => {
                 let message = error.to_string();
                 record.start_failed(attempt, &message, crate::kubelet::now_ms());
+                self.forget_failed_start(name, attempt).await;
                 self.event(
                     about,
                     Kind::Normal,
@@ -88,6 +89,19 @@ impl Worker {
                 self.event(about, Kind::Warning, "Failed", format!("Error: {message}"));
             }
         }
+    }
+
+    /// Whatever the failed start left in the runtime; there may be nothing.
+    async fn forget_failed_start(&mut self, name: &str, attempt: u32) {
+        let run = RunId {
+            container: name.to_string(),
+            attempt,
+        };
+        if let Err(error) = self.ctx.runtime.remove_container(&self.uid, &run).await {
+            tracing::debug!(pod = %self.name(), container = name, %error, "nothing left of a failed start");
+        }
+        self.remove_dirs(vec![self.ctx.dirs.writable(&self.uid, name, attempt)])
+            .await;
     }
 
     /// The error is a waiting reason and its message.

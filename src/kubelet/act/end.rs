@@ -132,7 +132,7 @@ impl Worker {
         }
     }
 
-    async fn remove_dirs(&mut self, list: Vec<PathBuf>) {
+    pub(super) async fn remove_dirs(&mut self, list: Vec<PathBuf>) {
         let result = tokio::task::spawn_blocking(move || {
             list.iter().try_for_each(|d| volumes::remove_dir(d))
         })

@@ -77,6 +77,19 @@ impl Worker {
         }
     }
 
+    /// A pull's task broke off: every pull still waited for is asked for again (the puller joins those that run).
+    pub(in crate::kubelet) fn pulls_broken(&mut self, error: &tokio::task::JoinError) {
+        tracing::error!(pod = %self.name(), %error, "a pull broke off; asking again");
+        for record in self.state.containers.values_mut() {
+            if record.image_state == ImageState::Pulling {
+                record.image_state = ImageState::Unknown;
+            }
+        }
+        self.pulls.abort_all();
+        self.pulls = tokio::task::JoinSet::new();
+        self.pause();
+    }
+
     pub(in crate::kubelet) fn pulled(&mut self, name: &str, pulled: Pulled) {
         let Some((init, container)) = self.container(name) else {
             return;

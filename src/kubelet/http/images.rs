@@ -1,7 +1,7 @@
 //! Images of this node over HTTP; what `coracle image` uses.
 
 use super::{Refusal, Server, query, value};
-use crate::image::{ImageError, Images, Progress};
+use crate::image::{Images, Progress};
 use crate::kubelet::pod::state::containers;
 use ::http::{Request, Response, StatusCode};
 use axum::body::{Body, Bytes};
@@ -39,7 +39,11 @@ pub async fn pull(
         let progress_lines = lines.clone();
         let progress = move |progress: Progress| step(&progress_lines, &progress);
         let result = images.pull(&reference, None, &progress).await;
-        finish(&lines, result.map(|image| vec![image])).await;
+        finish(
+            &lines,
+            result.map(|image| vec![image]).map_err(|e| e.to_string()),
+        )
+        .await;
         changed.notify_one();
     });
     Ok(body)
@@ -67,15 +71,17 @@ async fn import_blocking<R>(
     images: Arc<Images>,
     mut reader: SyncIoBridge<R>,
     lines: mpsc::Sender<Bytes>,
-) -> Result<Vec<crate::image::Image>, ImageError>
+) -> Result<Vec<crate::image::Image>, String>
 where
     R: tokio::io::AsyncRead + Unpin + Send + 'static,
 {
     let task = tokio::task::spawn_blocking(move || {
         images.import(&mut reader, &move |progress| step(&lines, &progress))
     });
-    task.await
-        .unwrap_or_else(|e| Err(ImageError::Other(format!("import broke off: {e}"))))
+    match task.await {
+        Ok(result) => result.map_err(|e| e.to_string()),
+        Err(error) => Err(format!("import broke off: {error}; try again")),
+    }
 }
 
 pub async fn remove(
@@ -159,7 +165,7 @@ fn step(lines: &mpsc::Sender<Bytes>, progress: &Progress) {
     }
 }
 
-async fn finish(lines: &mpsc::Sender<Bytes>, result: Result<Vec<crate::image::Image>, ImageError>) {
+async fn finish(lines: &mpsc::Sender<Bytes>, result: Result<Vec<crate::image::Image>, String>) {
     match result {
         Ok(images) => {
             for image in images {
@@ -170,7 +176,7 @@ async fn finish(lines: &mpsc::Sender<Bytes>, result: Result<Vec<crate::image::Im
             }
         }
         Err(error) => {
-            let error = serde_json::json!({"phase": "error", "message": error.to_string()});
+            let error = serde_json::json!({"phase": "error", "message": error});
             let _ = lines.send(line(&error)).await;
         }
     }

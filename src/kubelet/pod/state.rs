@@ -199,7 +199,9 @@ impl Record {
         }
         self.next_attempt = attempt + 1;
         self.image_state = ImageState::Unknown;
-        self.released = false;
+        self.blocked = None;
+        // Nothing of it is left in the runtime.
+        self.released = true;
         self.here = true;
         self.run = Run::Ended(Ended {
             attempt,
