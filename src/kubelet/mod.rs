@@ -16,6 +16,7 @@ mod events;
 mod http;
 mod images;
 mod last_words;
+mod machine;
 mod manager;
 mod node_status;
 pub mod pod;
@@ -87,7 +88,7 @@ impl Kubelet {
         parts: Parts,
         stop: CancellationToken,
     ) -> (Kubelet, impl Future<Output = ()> + Send) {
-        let fixed = Arc::new(node_status::Fixed::read(
+        let fixed = Arc::new(machine::Fixed::read(
             &config.node_name,
             &config.node_ip.to_string(),
             &config.pod_cidr,

@@ -3,201 +3,28 @@
 //! There are no heartbeats here (they would wear the disk); a node's liveness is the cluster's soft state.
 
 use super::events::{Kind, Recorder};
+use super::machine::{Fixed, Pressure};
 use super::pod::status::time;
-use super::spec::NodeFacts;
 use crate::client::{Client, ClientError, PatchType};
 use crate::image::Images;
 use k8s_openapi::api::core::v1::{
-    ContainerImage, Node, NodeAddress, NodeCondition, NodeSpec, NodeStatus, NodeSystemInfo,
+    ContainerImage, Node, NodeAddress, NodeCondition, NodeSpec, NodeStatus,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// The API level of the objects this binary speaks, with its own version behind the plus as other distributions do.
-const KUBELET_VERSION: &str = concat!("v1.37.0+coracle", env!("CARGO_PKG_VERSION"));
-const RUNTIME_VERSION: &str = concat!("coracle://", env!("CARGO_PKG_VERSION"));
 /// Images reported, largest first (upstream's `nodeStatusMaxImages`).
 const IMAGES_MAX: usize = 50;
 /// Names reported per image (upstream's `MaxNamesPerImageInNodeStatus`).
 const IMAGE_NAMES_MAX: usize = 5;
-/// Memory kept back from pods: upstream's default hard eviction threshold.
-const MEMORY_RESERVED_BYTES: i64 = 100 << 20;
 /// How often the machine is looked at for a change.
 const LOOK: Duration = Duration::from_mins(1);
 /// Wait after a failed write.
 const RETRY: Duration = Duration::from_secs(2);
-/// Below these the node has the pressure condition (upstream's hard eviction thresholds).
-const MEMORY_AVAILABLE_MIN_BYTES: i64 = 100 << 20;
-const DISK_AVAILABLE_MIN_PERCENT: u64 = 10;
-const PIDS_AVAILABLE_MIN_PERCENT: i64 = 10;
-
-/// What does not change while the node runs.
-#[derive(Debug, Clone)]
-pub struct Fixed {
-    pub name: String,
-    pub ip: String,
-    pub pod_cidr: String,
-    pub pods_max: u32,
-    pub cpu_milli: i64,
-    pub memory_bytes: i64,
-    pub disk_bytes: i64,
-    pub info: NodeSystemInfo,
-}
-
-impl Fixed {
-    /// Looks at the machine. What cannot be read stays empty or 0.
-    pub fn read(name: &str, ip: &str, pod_cidr: &str, pods_max: u32, pods_dir: &Path) -> Fixed {
-        let line = |path: &str| {
-            fs::read_to_string(path)
-                .map(|t| t.trim().to_string())
-                .unwrap_or_default()
-        };
-        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-        let machine_id = line("/etc/machine-id");
-        let system_uuid = match line("/sys/class/dmi/id/product_uuid") {
-            uuid if uuid.is_empty() => machine_id.clone(),
-            uuid => uuid,
-        };
-        Fixed {
-            name: name.to_string(),
-            ip: ip.to_string(),
-            pod_cidr: pod_cidr.to_string(),
-            pods_max,
-            cpu_milli: i64::try_from(cpus).unwrap_or(1).saturating_mul(1000),
-            memory_bytes: meminfo(&line("/proc/meminfo"), "MemTotal"),
-            disk_bytes: disk(pods_dir).map_or(0, |d| i64::try_from(d.total).unwrap_or(i64::MAX)),
-            info: NodeSystemInfo {
-                architecture: go_arch(std::env::consts::ARCH).to_string(),
-                boot_id: line("/proc/sys/kernel/random/boot_id"),
-                container_runtime_version: RUNTIME_VERSION.to_string(),
-                kernel_version: line("/proc/sys/kernel/osrelease"),
-                kube_proxy_version: String::new(),
-                kubelet_version: KUBELET_VERSION.to_string(),
-                machine_id,
-                operating_system: "linux".to_string(),
-                os_image: os_image(&line("/etc/os-release")),
-                system_uuid,
-                ..NodeSystemInfo::default()
-            },
-        }
-    }
-
-    fn allocatable_memory(&self) -> i64 {
-        (self.memory_bytes - MEMORY_RESERVED_BYTES).max(0)
-    }
-
-    /// What pods may ask of this node.
-    pub fn facts(&self) -> NodeFacts {
-        NodeFacts {
-            name: self.name.clone(),
-            ip: self.ip.clone(),
-            cpu_milli: self.cpu_milli,
-            memory_bytes: self.allocatable_memory(),
-            // Upstream keeps a tenth of the disk back (its `nodefs.available` threshold).
-            ephemeral_storage_bytes: self.disk_bytes - self.disk_bytes / 10,
-        }
-    }
-
-    pub fn labels(&self) -> BTreeMap<String, String> {
-        [
-            ("kubernetes.io/hostname", self.name.as_str()),
-            ("kubernetes.io/os", "linux"),
-            ("kubernetes.io/arch", &self.info.architecture),
-            ("node-role.kubernetes.io/control-plane", "true"),
-        ]
-        .into_iter()
-        .map(|(k, v)| (k.to_string(), v.to_string()))
-        .collect()
-    }
-}
-
-/// What is looked at again and again.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Pressure {
-    pub memory: bool,
-    pub disk: bool,
-    pub pids: bool,
-}
-
-impl Pressure {
-    fn read(pods_dir: &Path) -> Pressure {
-        let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
-        let available = meminfo(&text("/proc/meminfo"), "MemAvailable");
-        let pid_max: i64 = text("/proc/sys/kernel/pid_max").trim().parse().unwrap_or(0);
-        // `/proc/loadavg`: the fourth field is `running/all`.
-        let tasks: i64 = text("/proc/loadavg")
-            .split_whitespace()
-            .nth(3)
-            .and_then(|f| f.split_once('/'))
-            .and_then(|(_, all)| all.parse().ok())
-            .unwrap_or(0);
-        Pressure {
-            memory: available > 0 && available < MEMORY_AVAILABLE_MIN_BYTES,
-            disk: disk(pods_dir).is_some_and(|d| {
-                d.available.saturating_mul(100) < d.total.saturating_mul(DISK_AVAILABLE_MIN_PERCENT)
-            }),
-            pids: pid_max > 0
-                && (pid_max - tasks).saturating_mul(100)
-                    < pid_max.saturating_mul(PIDS_AVAILABLE_MIN_PERCENT),
-        }
-    }
-}
-
-struct Disk {
-    total: u64,
-    available: u64,
-}
-
-fn disk(path: &Path) -> Option<Disk> {
-    // The directory may not be there yet: its nearest parent is on the same disk.
-    let at = path.ancestors().find(|p| p.exists())?;
-    let stat = nix::sys::statvfs::statvfs(at).ok()?;
-    #[allow(
-        clippy::useless_conversion,
-        reason = "32-bit targets have narrower fields"
-    )]
-    let (size, blocks, free) = (
-        u64::from(stat.fragment_size()),
-        u64::from(stat.blocks()),
-        u64::from(stat.blocks_available()),
-    );
-    Some(Disk {
-        total: blocks.saturating_mul(size),
-        available: free.saturating_mul(size),
-    })
-}
-
-/// A line of /proc/meminfo, bytes; 0 where it is not there.
-fn meminfo(text: &str, name: &str) -> i64 {
-    text.lines()
-        .filter_map(|l| l.split_once(':'))
-        .find(|(key, _)| *key == name)
-        .and_then(|(_, value)| value.split_whitespace().next()?.parse::<i64>().ok())
-        .map_or(0, |kib| kib.saturating_mul(1024))
-}
-
-/// `PRETTY_NAME` of os-release(5).
-fn os_image(text: &str) -> String {
-    text.lines()
-        .find_map(|l| l.strip_prefix("PRETTY_NAME="))
-        .map_or_else(|| "Linux".to_string(), |v| v.trim_matches('"').to_string())
-}
-
-/// Architecture names as images and node labels have them.
-fn go_arch(rust: &str) -> &str {
-    match rust {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        "x86" => "386",
-        other => other,
-    }
-}
 
 /// The node's status. Transition times are kept from `old` where the condition did not change. Pure.
 pub fn node_status(
@@ -454,6 +281,7 @@ async fn register(client: &Client, fixed: &Fixed) -> Result<Node, ClientError> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use std::path::Path;
 
     #[test]
     fn unchanged_machine_means_unchanged_status() {
@@ -483,15 +311,74 @@ mod tests {
         assert_eq!(of(&third, "Ready"), of(&first, "Ready"));
     }
 
-    #[test]
-    fn files_of_the_machine() {
+    /// An API server that holds one object and counts what is written.
+    #[derive(Clone, Default)]
+    struct OneNode {
+        object: Arc<std::sync::Mutex<Option<serde_json::Value>>>,
+        writes: Arc<std::sync::Mutex<Vec<String>>>,
+    }
+
+    impl crate::client::Door for OneNode {
+        fn call(
+            &self,
+            request: http::Request<axum::body::Body>,
+        ) -> futures::future::BoxFuture<
+            'static,
+            Result<http::Response<axum::body::Body>, ClientError>,
+        > {
+            let this = self.clone();
+            Box::pin(async move {
+                let (parts, body) = request.into_parts();
+                let bytes = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+                let mut object = this.object.lock().unwrap();
+                if parts.method != http::Method::GET {
+                    this.writes.lock().unwrap().push(format!(
+                        "{} {}",
+                        parts.method,
+                        parts.uri.path()
+                    ));
+                    let sent: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+                    json_patch::merge(object.get_or_insert_with(|| serde_json::json!({})), &sent);
+                }
+                let (code, answer) = match &*object {
+                    Some(node) => (200, node.clone()),
+                    None => (
+                        404,
+                        serde_json::json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 404}),
+                    ),
+                };
+                let mut response = http::Response::new(axum::body::Body::from(answer.to_string()));
+                *response.status_mut() = http::StatusCode::from_u16(code).unwrap();
+                let json = http::HeaderValue::from_static("application/json");
+                response
+                    .headers_mut()
+                    .insert(http::header::CONTENT_TYPE, json);
+                Ok(response)
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn the_node_is_registered_once_and_written_only_on_change() {
+        let door = OneNode::default();
+        let client = Client::new(door.clone());
+        let fixed = Fixed::read("n", "10.0.0.1", "10.42.0.0/24", 30, Path::new("/"));
+        let calm = Pressure::default();
+        for _ in 0..3 {
+            keep(&client, &fixed, &calm, &[]).await.unwrap();
+        }
+        let writes = std::mem::take(&mut *door.writes.lock().unwrap());
         assert_eq!(
-            meminfo("MemTotal:  2048 kB\nMemAvailable: 3 kB\n", "MemAvailable"),
-            3072
+            writes,
+            ["POST /api/v1/nodes", "PATCH /api/v1/nodes/n/status"]
         );
-        assert_eq!(
-            os_image("ID=debian\nPRETTY_NAME=\"Debian GNU/Linux 13\"\n"),
-            "Debian GNU/Linux 13"
-        );
+        keep(&client, &fixed, &Pressure { disk: true, ..calm }, &[])
+            .await
+            .unwrap();
+        assert_eq!(door.writes.lock().unwrap().len(), 1);
+        let object = door.object.lock().unwrap().clone().unwrap();
+        assert_eq!(object["spec"]["podCIDR"], "10.42.0.0/24");
+        assert_eq!(object["metadata"]["labels"]["kubernetes.io/os"], "linux");
+        assert_eq!(object["status"]["capacity"]["pods"], "30");
     }
 }
