@@ -1,16 +1,41 @@
 //! The node agent: makes the pods bound to this node real and reports what became of them.
+//!
+//! What comes in: pods bound to this node (a watch), what happens to containers (events of the runtime), and requests
+//! for logs, exec and images over its own HTTP interface. What goes out: calls to runtime, image and network, status
+//! of pods and of the node, events; all of it through the API's own door.
+//!
+//! Invariants: decisions are pure ([`pod`], [`spec`], `admit`); one task owns a pod (`worker`) and looks at the
+//! present state, never at a history of messages, so that nothing is lost by a restart. A running container is
+//! never restarted because the node process was. Nothing is written to the API that did not change, and secrets stay
+//! on tmpfs. It never knows about raft, the store, or other nodes.
+
+mod act;
+mod admit;
+mod dirs;
+mod events;
+mod http;
+mod images;
+mod last_words;
+mod machine;
+mod manager;
+mod node_status;
+pub mod pod;
+pub mod spec;
+mod volumes;
+mod worker;
 
 use crate::client::Client;
 use crate::image::Images;
 use crate::network::Network;
-use crate::profile::Profile;
+use crate::profile::{LogProfile, Profile};
 use crate::runtime::{Runtime, RuntimeEvent};
+use ::http::{Request, Response};
 use axum::body::Body;
-use http::{Request, Response};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 pub struct KubeletConfig {
@@ -20,6 +45,8 @@ pub struct KubeletConfig {
     pub pod_cidr: String,
     /// Pod directories: `<pods_dir>/<uid>/…`, the same as the runtime's `state_dir`.
     pub pods_dir: PathBuf,
+    /// A directory of the kubelet's own on tmpfs: volumes of Secrets and ConfigMaps, termination messages.
+    pub run_dir: PathBuf,
     pub profile: Profile,
 }
 
@@ -32,21 +59,89 @@ pub struct Parts {
     pub network: Arc<Network>,
 }
 
+/// What every worker uses.
+struct Context {
+    client: Client,
+    runtime: Arc<Runtime>,
+    network: Arc<Network>,
+    puller: images::Puller,
+    recorder: events::Recorder,
+    dirs: dirs::Dirs,
+    facts: spec::NodeFacts,
+    labels: BTreeMap<String, String>,
+    pods_max: u32,
+    logs: LogProfile,
+    /// Something the node's object shows has changed.
+    node_changed: Arc<Notify>,
+}
+
 /// Clones share one kubelet.
 #[derive(Clone)]
-pub struct Kubelet {}
+pub struct Kubelet {
+    router: axum::Router,
+}
 
 impl Kubelet {
     /// The kubelet, and the future that runs it until `stop` (containers keep running afterwards).
     pub fn new(
-        _config: KubeletConfig,
-        _parts: Parts,
-        _stop: CancellationToken,
+        config: KubeletConfig,
+        parts: Parts,
+        stop: CancellationToken,
     ) -> (Kubelet, impl Future<Output = ()> + Send) {
-        (todo!(), async {})
+        let fixed = Arc::new(machine::Fixed::read(
+            &config.node_name,
+            &config.node_ip.to_string(),
+            &config.pod_cidr,
+            config.profile.pods_max,
+            &config.pods_dir,
+        ));
+        let (recorder, recording) =
+            events::Recorder::new(parts.client.clone(), config.node_name.clone(), stop.clone());
+        let ctx = Arc::new(Context {
+            client: parts.client.clone(),
+            runtime: parts.runtime,
+            network: parts.network,
+            puller: images::Puller::new(parts.images.clone()),
+            recorder: recorder.clone(),
+            dirs: dirs::Dirs {
+                pods: config.pods_dir.clone(),
+                run: config.run_dir,
+            },
+            facts: fixed.facts(),
+            labels: fixed.labels(),
+            pods_max: config.profile.pods_max,
+            logs: config.profile.logs.clone(),
+            node_changed: Arc::new(Notify::new()),
+        });
+        let pods = Arc::new(manager::Pods::default());
+        let router = http::router(ctx.clone(), pods.clone());
+        let node = node_status::run(
+            parts.client,
+            fixed,
+            parts.images,
+            config.pods_dir,
+            recorder,
+            ctx.node_changed.clone(),
+            stop.clone(),
+        );
+        let managing = manager::run(ctx, pods, parts.events, stop);
+        let running = async move {
+            tokio::join!(node, managing, recording);
+        };
+        (Kubelet { router }, running)
     }
+
     /// The kubelet's own HTTP interface: `/containerLogs/…`, `/exec/…`, `/images…`, `/healthz`.
-    pub async fn handle(&self, _request: Request<Body>) -> Response<Body> {
-        todo!()
+    pub async fn handle(&self, request: Request<Body>) -> Response<Body> {
+        use tower::ServiceExt;
+        match self.router.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
     }
+}
+
+/// Milliseconds since the epoch.
+fn now_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
 }

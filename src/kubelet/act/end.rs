@@ -1,0 +1,144 @@
+//! Stopping containers, and giving everything back.
+
+use crate::kubelet::events::Kind;
+use crate::kubelet::now_ms;
+use crate::kubelet::spec::command;
+use crate::kubelet::volumes;
+use crate::kubelet::worker::Worker;
+use crate::runtime::{RunId, RuntimeError};
+use k8s_openapi::api::core::v1::Container;
+use std::path::PathBuf;
+
+impl Worker {
+    pub(in crate::kubelet) async fn signal(&mut self, name: &str, attempt: u32, kill: bool) {
+        let Some((init, container)) = self.container(name) else {
+            return;
+        };
+        let signal = if kill {
+            nix::libc::SIGKILL
+        } else {
+            self.stop_signal(&container)
+        };
+        if let Some(record) = self.state.containers.get_mut(name) {
+            if kill {
+                record.kill_sent = Some(attempt);
+            } else {
+                record.stop_sent = Some(attempt);
+            }
+        }
+        if !kill {
+            self.event(
+                Some((init, name)),
+                Kind::Normal,
+                "Killing",
+                format!("Stopping container {name}"),
+            );
+        }
+        let run = RunId {
+            container: name.to_string(),
+            attempt,
+        };
+        if let Err(error) = self
+            .ctx
+            .runtime
+            .kill_container(&self.uid, &run, signal)
+            .await
+        {
+            tracing::warn!(pod = %self.name(), container = name, signal, %error, "signal not sent; trying again");
+            if let Some(record) = self.state.containers.get_mut(name) {
+                if kill {
+                    record.kill_sent = None;
+                } else {
+                    record.stop_sent = None;
+                }
+            }
+            self.pause();
+        }
+    }
+
+    fn stop_signal(&self, container: &Container) -> i32 {
+        let of_pod = container
+            .lifecycle
+            .as_ref()
+            .and_then(|l| l.stop_signal.clone());
+        let of_image = || {
+            let image = container.image.as_deref().unwrap_or_default();
+            self.ctx
+                .puller
+                .images()
+                .find(image)
+                .ok()
+                .flatten()
+                .map(|i| i.config.stop_signal)
+        };
+        command::stop_signal(&of_pod.or_else(of_image).unwrap_or_default())
+    }
+
+    pub(in crate::kubelet) async fn remove_container(&mut self, name: &str, attempt: u32) {
+        let run = RunId {
+            container: name.to_string(),
+            attempt,
+        };
+        match self.ctx.runtime.remove_container(&self.uid, &run).await {
+            Ok(()) | Err(RuntimeError::NoSandbox(_)) => {
+                if let Some(record) = self.state.containers.get_mut(name) {
+                    record.released = true;
+                }
+                let dir = self.ctx.dirs.writable(&self.uid, name, attempt);
+                self.remove_dirs(vec![dir]).await;
+            }
+            Err(error) => {
+                tracing::warn!(pod = %self.name(), container = name, %error, "ended container not removed; trying again");
+                self.pause();
+            }
+        }
+    }
+
+    pub(in crate::kubelet) async fn remove_sandbox(&mut self) {
+        let removed = self.ctx.runtime.remove_sandbox(&self.uid).await;
+        if let Err(error) = removed
+            && !matches!(error, RuntimeError::NoSandbox(_))
+        {
+            tracing::warn!(pod = %self.name(), %error, "sandbox not removed; trying again");
+            self.pause();
+            return;
+        }
+        if let Err(error) = self.ctx.network.detach(&self.uid).await {
+            tracing::warn!(pod = %self.name(), %error, "address not freed; the next start frees it");
+        }
+        self.state.sandbox_lost(now_ms());
+        let dir = self.ctx.dirs.containers(&self.uid);
+        self.remove_dirs(vec![dir]).await;
+    }
+
+    pub(in crate::kubelet) async fn clean_up(&mut self) {
+        // A sandbox that died by itself left its address behind.
+        if let Err(error) = self.ctx.network.detach(&self.uid).await {
+            tracing::warn!(pod = %self.name(), %error, "address not freed; the next start frees it");
+        }
+        let dirs = self.ctx.dirs.clone();
+        let uid = self.uid.clone();
+        let cleaned = tokio::task::spawn_blocking(move || volumes::remove_pod(&dirs, &uid)).await;
+        match cleaned {
+            Ok(Ok(())) => self.state.cleaned = true,
+            Ok(Err(error)) => {
+                tracing::warn!(pod = %self.name(), %error, "pod's files not removed; trying again");
+                self.pause();
+            }
+            Err(error) => {
+                tracing::warn!(pod = %self.name(), %error, "pod's files not removed; trying again");
+                self.pause();
+            }
+        }
+    }
+
+    pub(super) async fn remove_dirs(&mut self, list: Vec<PathBuf>) {
+        let result = tokio::task::spawn_blocking(move || {
+            list.iter().try_for_each(|d| volumes::remove_dir(d))
+        })
+        .await;
+        if let Ok(Err(error)) = result {
+            tracing::warn!(pod = %self.name(), %error, "directory not removed; it goes with the pod");
+        }
+    }
+}

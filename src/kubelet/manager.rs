@@ -1,0 +1,334 @@
+//! Owns the pods' workers: starts one for each pod bound here, tells it of changes, clears up what no pod owns.
+
+use super::Context;
+use super::admit::{Room, admit};
+use super::pod::state::{PodState, Verdict, containers};
+use super::volumes;
+use super::worker::Worker;
+use crate::client::informer::{Event, Scope, informer};
+use crate::runtime::RuntimeEvent;
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::Pod;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// What a worker is to make true. The newest value is all that counts, so the queue is one place long.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    pub pod: Arc<Pod>,
+    /// The pod is out of the API.
+    pub gone: bool,
+}
+
+/// What others may know of a pod here.
+#[derive(Debug, Clone, PartialEq)]
+pub struct View {
+    pub pod: Arc<Pod>,
+    pub containers: BTreeMap<String, ContainerView>,
+    /// The pod uses nothing of the node any more.
+    pub over: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerView {
+    /// The newest run that left a log.
+    pub attempt: Option<u32>,
+    pub running: bool,
+    /// Why it waits, as its status says.
+    pub waiting: Option<String>,
+}
+
+impl View {
+    pub fn of(pod: &Arc<Pod>, state: &PodState) -> View {
+        let statuses = pod.status.as_ref();
+        let waiting = |name: &str| {
+            let status = statuses?
+                .init_container_statuses
+                .iter()
+                .flatten()
+                .chain(statuses?.container_statuses.iter().flatten())
+                .find(|s| s.name == name)?;
+            status.state.as_ref()?.waiting.as_ref()?.reason.clone()
+        };
+        let list = containers(pod)
+            .map(|(_, c)| {
+                let record = state.record(&c.name);
+                let view = ContainerView {
+                    attempt: record.and_then(|r| r.attempt()),
+                    running: record.is_some_and(|r| r.is_running()),
+                    waiting: waiting(&c.name),
+                };
+                (c.name.clone(), view)
+            })
+            .collect();
+        View {
+            pod: pod.clone(),
+            containers: list,
+            over: !state.any_running()
+                && (state.verdict.is_some()
+                    || state.cleaned
+                    || super::pod::decide::is_complete(pod, state)),
+        }
+    }
+}
+
+struct Handle {
+    wanted: watch::Sender<Wanted>,
+    view: watch::Receiver<View>,
+}
+
+/// The pods of this node, by uid; the manager fills it, the HTTP side reads it. Bounded by the API: more pods than
+/// the node takes are here only until their refusal is reported and they are deleted.
+#[derive(Default)]
+pub struct Pods {
+    handles: Mutex<HashMap<String, Handle>>,
+}
+
+impl Pods {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Handle>> {
+        self.handles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn find(&self, namespace: &str, name: &str) -> Option<watch::Receiver<View>> {
+        let handles = self.lock();
+        let matching = handles.values().filter(|h| {
+            let wanted = h.wanted.borrow();
+            let meta = &wanted.pod.metadata;
+            meta.namespace.as_deref() == Some(namespace) && meta.name.as_deref() == Some(name)
+        });
+        // While a deleted pod still stops, its successor of the same name is the one meant.
+        matching
+            .min_by_key(|h| h.wanted.borrow().gone)
+            .map(|h| h.view.clone())
+    }
+
+    pub fn views(&self) -> Vec<View> {
+        self.lock()
+            .values()
+            .map(|h| h.view.borrow().clone())
+            .collect()
+    }
+}
+
+/// Runs the pods until `stop`, which leaves their containers running.
+pub async fn run(
+    ctx: Arc<Context>,
+    pods: Arc<Pods>,
+    mut runtime_events: mpsc::Receiver<RuntimeEvent>,
+    stop: CancellationToken,
+) {
+    let scope = Scope {
+        field_selector: Some(format!("spec.nodeName={}", ctx.facts.name)),
+        ..Scope::default()
+    };
+    let mut events = informer::<Pod>(&ctx.client, scope);
+    let mut manager = Manager {
+        ctx,
+        pods,
+        workers: JoinSet::new(),
+        ids: HashMap::new(),
+        stop: stop.clone(),
+        listed: false,
+    };
+    let mut runtime_open = true;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            Some(event) = events.next() => manager.apply(event).await,
+            event = runtime_events.recv(), if runtime_open => match event {
+                Some(event) => manager.wake(&event),
+                None => runtime_open = false,
+            },
+            Some(ended) = manager.workers.join_next_with_id(), if !manager.workers.is_empty() => {
+                manager.worker_ended(ended);
+            }
+        }
+    }
+    // Workers see the same stop; each is awaited so that no write to the API is cut off half-way.
+    while manager.workers.join_next().await.is_some() {}
+}
+
+struct Manager {
+    ctx: Arc<Context>,
+    pods: Arc<Pods>,
+    workers: JoinSet<()>,
+    ids: HashMap<tokio::task::Id, String>,
+    stop: CancellationToken,
+    listed: bool,
+}
+
+impl Manager {
+    async fn apply(&mut self, event: Event<Pod>) {
+        match event {
+            Event::Restarted(mut list) => {
+                // Older pods are admitted first, as upstream does after a restart.
+                list.sort_by(|a, b| {
+                    a.metadata
+                        .creation_timestamp
+                        .cmp(&b.metadata.creation_timestamp)
+                });
+                let alive: HashSet<String> =
+                    list.iter().filter_map(|p| p.metadata.uid.clone()).collect();
+                for (uid, handle) in self.pods.lock().iter() {
+                    if !alive.contains(uid) {
+                        handle.wanted.send_modify(|w| w.gone = true);
+                    }
+                }
+                if !self.listed {
+                    self.listed = true;
+                    self.clear_orphans(&alive).await;
+                }
+                for pod in list {
+                    self.applied(pod).await;
+                }
+            }
+            Event::Applied(pod) => self.applied(pod).await,
+            Event::Deleted(pod) => {
+                let uid = pod.metadata.uid.clone().unwrap_or_default();
+                if let Some(handle) = self.pods.lock().get(&uid) {
+                    handle.wanted.send_modify(|w| {
+                        w.pod = Arc::new(pod);
+                        w.gone = true;
+                    });
+                }
+            }
+        }
+    }
+
+    async fn applied(&mut self, pod: Pod) {
+        let Some(uid) = pod.metadata.uid.clone() else {
+            return;
+        };
+        let pod = Arc::new(pod);
+        if let Some(handle) = self.pods.lock().get(&uid) {
+            handle.wanted.send_modify(|w| {
+                w.pod = pod;
+                w.gone = false;
+            });
+            return;
+        }
+        let refused = self.refuse(&pod).await;
+        let (wanted_tx, wanted) = watch::channel(Wanted {
+            pod: pod.clone(),
+            gone: false,
+        });
+        let (view_tx, view) = watch::channel(View::of(&pod, &PodState::default()));
+        let worker = Worker::new(self.ctx.clone(), pod, wanted, view_tx);
+        let task = self.workers.spawn(worker.run(refused, self.stop.clone()));
+        self.ids.insert(task.id(), uid.clone());
+        let handle = Handle {
+            wanted: wanted_tx,
+            view,
+        };
+        self.pods.lock().insert(uid, handle);
+    }
+
+    /// Admission, only for pods that have not been taken before.
+    async fn refuse(&self, pod: &Pod) -> Option<Verdict> {
+        let status = pod.status.as_ref();
+        let phase = status.and_then(|s| s.phase.as_deref()).unwrap_or("Pending");
+        let taken = phase != "Pending" || status.is_some_and(|s| s.start_time.is_some());
+        let uid = pod.metadata.uid.as_deref().unwrap_or_default();
+        if taken
+            || pod.metadata.deletion_timestamp.is_some()
+            || self.ctx.runtime.sandbox(uid).await.is_some()
+        {
+            return None;
+        }
+        let others: Vec<Arc<Pod>> = self
+            .pods
+            .lock()
+            .values()
+            .filter(|h| !h.view.borrow().over)
+            .map(|h| h.wanted.borrow().pod.clone())
+            .collect();
+        let room = Room {
+            pods_max: self.ctx.pods_max,
+            facts: self.ctx.facts.clone(),
+            labels: self.ctx.labels.clone(),
+        };
+        let refused = admit(pod, others.iter().map(AsRef::as_ref), &room).err()?;
+        tracing::warn!(pod = %format!("{}/{}", pod.metadata.namespace.as_deref().unwrap_or_default(),
+            pod.metadata.name.as_deref().unwrap_or_default()), reason = refused.reason, "pod refused: {}", refused.message);
+        let message = refused
+            .message
+            .strip_prefix("Pod was rejected: ")
+            .unwrap_or(&refused.message)
+            .to_string();
+        // Reasons of events are a closed list here, so that they can be counted by name.
+        let reason = match refused.reason.as_str() {
+            "OutOfpods" => "OutOfpods",
+            "OutOfcpu" => "OutOfcpu",
+            "OutOfmemory" => "OutOfmemory",
+            "NodeAffinity" => "NodeAffinity",
+            _ => "OutOfResources",
+        };
+        self.ctx
+            .recorder
+            .pod(pod, None, super::events::Kind::Warning, reason, message);
+        Some(refused)
+    }
+
+    /// The runtime says that something changed; the worker looks for itself.
+    fn wake(&self, event: &RuntimeEvent) {
+        let (RuntimeEvent::ContainerExited { pod_uid, .. } | RuntimeEvent::SandboxDied { pod_uid }) =
+            event;
+        if let Some(handle) = self.pods.lock().get(pod_uid) {
+            handle.wanted.send_modify(|_| {});
+        }
+    }
+
+    fn worker_ended(&mut self, ended: Result<(tokio::task::Id, ()), tokio::task::JoinError>) {
+        let id = match ended {
+            Ok((id, ())) => id,
+            Err(error) => {
+                tracing::error!(%error, "a pod's worker broke; its pod is looked after again at the next change");
+                error.id()
+            }
+        };
+        if let Some(uid) = self.ids.remove(&id) {
+            self.pods.lock().remove(&uid);
+        }
+    }
+
+    /// What pods that are no longer in the API left behind while this process was away.
+    async fn clear_orphans(&self, alive: &HashSet<String>) {
+        for sandbox in self.ctx.runtime.sandboxes().await {
+            let uid = &sandbox.spec.pod_uid;
+            if alive.contains(uid) {
+                continue;
+            }
+            tracing::info!(pod = %format!("{}/{}", sandbox.spec.namespace, sandbox.spec.name), uid, "removing a pod that is not in the API");
+            if let Err(error) = self.ctx.runtime.remove_sandbox(uid).await {
+                tracing::warn!(uid, %error, "orphaned sandbox not removed; the next start tries again");
+            }
+            if let Err(error) = self.ctx.network.detach(uid).await {
+                tracing::warn!(uid, %error, "orphaned address not freed; the next start tries again");
+            }
+        }
+        let uids: Vec<String> = alive.iter().cloned().collect();
+        if let Err(error) = self.ctx.network.retain(&uids).await {
+            tracing::warn!(%error, "orphaned addresses not freed; the next start tries again");
+        }
+        let dirs = self.ctx.dirs.clone();
+        let alive = alive.clone();
+        let cleared = tokio::task::spawn_blocking(move || {
+            for root in [dirs.pods.clone(), dirs.all_volumes_in_memory()] {
+                for entry in std::fs::read_dir(root).into_iter().flatten().flatten() {
+                    let name = entry.file_name();
+                    if let Some(uid) = name.to_str().filter(|uid| !alive.contains(*uid))
+                        && let Err(error) = volumes::remove_pod(&dirs, uid)
+                    {
+                        tracing::warn!(uid, %error, "orphaned pod directory not removed; the next start tries again");
+                    }
+                }
+            }
+        });
+        if let Err(error) = cleared.await {
+            tracing::warn!(%error, "orphaned pod directories not removed; the next start tries again");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Pod conditions.
+//! <https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-conditions>
+
+use super::phase::Phase;
+use super::state::{PodState, Sandbox, containers, is_sidecar};
+use k8s_openapi::api::core::v1::{Pod, PodCondition};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+/// The pod's conditions: those of others kept, ours set, transition times kept where the status did not change.
+pub fn conditions(pod: &Pod, state: &PodState, phase: Phase, now: &Time) -> Vec<PodCondition> {
+    let mut list = pod
+        .status
+        .as_ref()
+        .and_then(|s| s.conditions.clone())
+        .unwrap_or_default();
+    let generation = pod.metadata.generation;
+    let containers_ready = containers_ready(pod, state, phase);
+    let ready = ready(pod, &list, containers_ready.clone());
+    let address = matches!(&state.sandbox, Sandbox::Alive { ip } if !ip.is_empty());
+    for (kind, verdict) in [
+        (
+            "PodReadyToStartContainers",
+            Verdict::of(address, "", String::new()),
+        ),
+        ("Initialized", initialized(pod, state, phase)),
+        ("Ready", ready),
+        ("ContainersReady", containers_ready),
+        ("PodScheduled", Verdict::of(true, "", String::new())),
+    ] {
+        set(&mut list, kind, verdict, generation, now);
+    }
+    list
+}
+
+#[derive(Clone)]
+struct Verdict {
+    holds: bool,
+    reason: Option<String>,
+    message: Option<String>,
+}
+
+impl Verdict {
+    fn of(holds: bool, reason: &str, message: String) -> Verdict {
+        Verdict {
+            holds,
+            reason: (!reason.is_empty()).then(|| reason.to_string()),
+            message: (!message.is_empty()).then_some(message),
+        }
+    }
+}
+
+fn set(
+    list: &mut Vec<PodCondition>,
+    kind: &str,
+    verdict: Verdict,
+    generation: Option<i64>,
+    now: &Time,
+) {
+    let status = if verdict.holds { "True" } else { "False" };
+    let old = list.iter().position(|c| c.type_ == kind);
+    let last_transition_time = old
+        .map(|i| &list[i])
+        .filter(|c| c.status == status)
+        .and_then(|c| c.last_transition_time.clone())
+        .unwrap_or_else(|| now.clone());
+    let condition = PodCondition {
+        type_: kind.to_string(),
+        status: status.to_string(),
+        reason: verdict.reason,
+        message: verdict.message,
+        last_transition_time: Some(last_transition_time),
+        last_probe_time: None,
+        observed_generation: generation,
+    };
+    match old {
+        Some(i) => list[i] = condition,
+        None => list.push(condition),
+    }
+}
+
+fn initialized(pod: &Pod, state: &PodState, phase: Phase) -> Verdict {
+    if phase == Phase::Succeeded {
+        return Verdict::of(true, "PodCompleted", String::new());
+    }
+    let incomplete: Vec<&str> = containers(pod)
+        .filter(|(init, c)| {
+            *init
+                && !state.record(&c.name).is_some_and(|r| {
+                    if is_sidecar(c) {
+                        r.attempt().is_some()
+                    } else {
+                        r.succeeded()
+                    }
+                })
+        })
+        .map(|(_, c)| c.name.as_str())
+        .collect();
+    // A main container that ran once proves the init phase of its sandbox; upstream keeps the condition then.
+    let mains_ran =
+        containers(pod).any(|(init, c)| !init && state.record(&c.name).is_some_and(|r| r.here));
+    if incomplete.is_empty() || mains_ran {
+        return Verdict::of(true, "", String::new());
+    }
+    Verdict::of(
+        false,
+        "ContainersNotInitialized",
+        format!(
+            "containers with incomplete status: [{}]",
+            incomplete.join(" ")
+        ),
+    )
+}
+
+fn containers_ready(pod: &Pod, state: &PodState, phase: Phase) -> Verdict {
+    match phase {
+        Phase::Succeeded => return Verdict::of(false, "PodCompleted", String::new()),
+        Phase::Failed => return Verdict::of(false, "PodFailed", String::new()),
+        Phase::Pending | Phase::Running => {}
+    }
+    let unready: Vec<&str> = containers(pod)
+        .filter(|(init, c)| {
+            (!init || is_sidecar(c)) && !state.record(&c.name).is_some_and(|r| r.is_running())
+        })
+        .map(|(_, c)| c.name.as_str())
+        .collect();
+    if unready.is_empty() {
+        return Verdict::of(true, "", String::new());
+    }
+    Verdict::of(
+        false,
+        "ContainersNotReady",
+        format!("containers with unready status: [{}]", unready.join(" ")),
+    )
+}
+
+fn ready(pod: &Pod, list: &[PodCondition], containers_ready: Verdict) -> Verdict {
+    if !containers_ready.holds {
+        return containers_ready;
+    }
+    let gates = pod
+        .spec
+        .as_ref()
+        .and_then(|s| s.readiness_gates.as_deref())
+        .unwrap_or_default();
+    let messages: Vec<String> = gates
+        .iter()
+        .filter_map(|gate| {
+            let name = &gate.condition_type;
+            match list.iter().find(|c| &c.type_ == name) {
+                None => Some(format!(
+                    "corresponding condition of pod readiness gate \"{name}\" does not exist."
+                )),
+                Some(c) if c.status != "True" => Some(format!(
+                    "the status of pod readiness gate \"{name}\" is not \"True\", but {}",
+                    c.status
+                )),
+                Some(_) => None,
+            }
+        })
+        .collect();
+    Verdict::of(
+        messages.is_empty(),
+        if messages.is_empty() {
+            ""
+        } else {
+            "ReadinessGatesNotReady"
+        },
+        messages.join(", "),
+    )
+}

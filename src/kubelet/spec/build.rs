@@ -1,0 +1,156 @@
+//! The whole specification of a sandbox and of a container's run.
+
+use super::env::{Inputs, environment, expand};
+use super::{ConfigError, NodeFacts, Sources, command, dns, resources, security};
+use crate::image::{ImageConfig, RootFs};
+use crate::profile::LogProfile;
+use crate::runtime::{ContainerSpec, Mount, SandboxSpec};
+use k8s_openapi::api::core::v1::{Container, Pod, VolumeMount};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+pub fn sandbox_spec(pod: &Pod, node_name: &str, host_resolv_conf: &str) -> SandboxSpec {
+    let text = |value: Option<&String>| value.cloned().unwrap_or_default();
+    let spec = pod.spec.as_ref();
+    let sysctls = spec
+        .and_then(|s| s.security_context.as_ref())
+        .and_then(|c| c.sysctls.as_ref())
+        .into_iter()
+        .flatten()
+        .map(|s| (s.name.clone(), s.value.clone()))
+        .collect();
+    SandboxSpec {
+        pod_uid: text(pod.metadata.uid.as_ref()),
+        namespace: text(pod.metadata.namespace.as_ref()),
+        name: text(pod.metadata.name.as_ref()),
+        hostname: dns::hostname(pod, node_name),
+        host_network: dns::host_network(pod),
+        host_pid: spec.and_then(|s| s.host_pid) == Some(true),
+        host_ipc: spec.and_then(|s| s.host_ipc) == Some(true),
+        cgroup: resources::cgroup(pod),
+        resolv_conf: dns::resolv_conf(pod, host_resolv_conf),
+        sysctls,
+    }
+}
+
+/// What a container's specification is made from besides the pod.
+pub struct ContainerInputs<'a> {
+    pub pod: &'a Pod,
+    pub container: &'a Container,
+    pub image: &'a ImageConfig,
+    pub sources: &'a Sources,
+    pub node: &'a NodeFacts,
+    pub pod_ip: &'a str,
+    pub logs: &'a LogProfile,
+}
+
+/// Everything that can be said without touching the disk: mounts still have volumes' names.
+#[derive(Debug)]
+pub struct Draft {
+    pub args: Vec<String>,
+    pub env: Vec<String>,
+    pub working_dir: PathBuf,
+    pub security: crate::runtime::Security,
+    pub resources: crate::runtime::Resources,
+    pub mounts: Vec<DraftMount>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DraftMount {
+    pub volume: String,
+    /// Below the volume; empty: the volume itself.
+    pub sub_path: String,
+    pub target: PathBuf,
+    pub read_only: bool,
+}
+
+/// The pure part of a container's specification.
+pub fn draft(inputs: &ContainerInputs) -> Result<Draft, ConfigError> {
+    let hostname = dns::hostname(inputs.pod, &inputs.node.name);
+    let (env, own) = environment(&Inputs {
+        pod: inputs.pod,
+        container: inputs.container,
+        image: inputs.image,
+        sources: inputs.sources,
+        node: inputs.node,
+        hostname: &hostname,
+        pod_ip: inputs.pod_ip,
+    })?;
+    let mounts = inputs
+        .container
+        .volume_mounts
+        .iter()
+        .flatten()
+        .map(|m| draft_mount(m, &own))
+        .collect::<Result<_, _>>()?;
+    Ok(Draft {
+        args: command::args(inputs.container, inputs.image, &own)?,
+        env,
+        working_dir: command::working_dir(inputs.container, inputs.image).into(),
+        security: security::security(inputs.pod, inputs.container, inputs.image)?,
+        resources: resources::container_resources(
+            inputs.pod,
+            inputs.container,
+            inputs.node.memory_bytes,
+        ),
+        mounts,
+    })
+}
+
+fn draft_mount(
+    mount: &VolumeMount,
+    variables: &BTreeMap<String, String>,
+) -> Result<DraftMount, ConfigError> {
+    let sub_path = match (&mount.sub_path, &mount.sub_path_expr) {
+        (Some(path), _) if !path.is_empty() => path.clone(),
+        (_, Some(expression)) => expand(expression, variables),
+        _ => String::new(),
+    };
+    if sub_path.starts_with('/') || sub_path.split('/').any(|part| part == "..") {
+        return Err(ConfigError(format!(
+            "subPath {sub_path:?} of volume mount {:?} must be relative and without '..'",
+            mount.name
+        )));
+    }
+    if let Some(mode) = mount.mount_propagation.as_deref()
+        && mode != "None"
+    {
+        return Err(ConfigError(format!(
+            "mountPropagation {mode:?} of volume mount {:?} is not supported; leave it out",
+            mount.name
+        )));
+    }
+    Ok(DraftMount {
+        volume: mount.name.clone(),
+        sub_path,
+        target: mount.mount_path.clone().into(),
+        read_only: mount.read_only == Some(true),
+    })
+}
+
+/// Joins the draft with what was made on disk.
+pub fn container_spec(
+    inputs: &ContainerInputs,
+    draft: Draft,
+    attempt: u32,
+    root_fs: RootFs,
+    mounts: Vec<Mount>,
+    log_path: PathBuf,
+) -> ContainerSpec {
+    ContainerSpec {
+        name: inputs.container.name.clone(),
+        attempt,
+        root_fs,
+        args: draft.args,
+        env: draft.env,
+        working_dir: draft.working_dir,
+        tty: inputs.container.tty == Some(true),
+        stdin: inputs.container.stdin == Some(true),
+        mounts,
+        resources: draft.resources,
+        security: draft.security,
+        log_path,
+        log_file_bytes_max: inputs.logs.file_bytes_max,
+        log_files_max: inputs.logs.files_max,
+    }
+}
