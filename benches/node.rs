@@ -20,26 +20,50 @@ fn main() {
     let mut rows: Vec<(String, String, &str)> = Vec::new();
     node.up();
     node.stop();
-    rows.push(("process start to Ready, existing data".into(), millis(start_to_ready(&mut node)), "≤ 500 ms"));
+    rows.push((
+        "process start to Ready, existing data".into(),
+        millis(start_to_ready(&mut node)),
+        "≤ 500 ms",
+    ));
 
     let pid = node.pid();
     settle(&node);
     rows.push(("RSS of the node, idle".into(), mib(rss_bytes(pid)), ""));
 
-    let mut latencies: Vec<Duration> = (0..APPLIES).map(|number| apply_to_running(&node, number)).collect();
+    let mut latencies: Vec<Duration> = (0..APPLIES)
+        .map(|number| apply_to_running(&node, number))
+        .collect();
     latencies.sort();
-    rows.push(("apply to Running, p50".into(), millis(latencies[APPLIES / 2]), "≤ 100 ms"));
-    rows.push(("apply to Running, p99".into(), millis(latencies[APPLIES * 99 / 100]), "≤ 250 ms"));
-    node.kubectl(&["delete", "pods", "--all", "--grace-period=1"]).must();
+    rows.push((
+        "apply to Running, p50".into(),
+        millis(latencies[APPLIES / 2]),
+        "≤ 100 ms",
+    ));
+    rows.push((
+        "apply to Running, p99".into(),
+        millis(latencies[APPLIES * 99 / 100]),
+        "≤ 250 ms",
+    ));
+    node.kubectl(&["delete", "pods", "--all", "--grace-period=1"])
+        .must();
 
     for number in 0..10 {
         apply_to_running(&node, 1000 + number);
     }
     settle(&node);
-    rows.push(("RSS of the node, 10 pods".into(), mib(rss_bytes(pid)), "≤ 32 MiB"));
+    rows.push((
+        "RSS of the node, 10 pods".into(),
+        mib(rss_bytes(pid)),
+        "≤ 32 MiB",
+    ));
     let shims = shim_pids(&node);
-    let private: u64 = shims.iter().map(|&pid| private_bytes(pid)).sum::<u64>() / shims.len().max(1) as u64;
-    rows.push(("private memory of a shim, mean".into(), mib(private), "≤ 0.5 MiB"));
+    let private: u64 =
+        shims.iter().map(|&pid| private_bytes(pid)).sum::<u64>() / shims.len().max(1) as u64;
+    rows.push((
+        "private memory of a shim, mean".into(),
+        mib(private),
+        "≤ 0.5 MiB",
+    ));
 
     let (before, ticks_before) = (written_bytes(pid), cpu_ticks(pid));
     let watched = Duration::from_secs(60);
@@ -73,7 +97,10 @@ fn start_to_ready(node: &mut TestNode) -> Duration {
 
 /// From the API's answer to a create until the watch shows the pod Running: no client's start-up is in it.
 fn apply_to_running(node: &TestNode, number: usize) -> Duration {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("runtime");
     let _ = rustls::crypto::ring::default_provider().install_default();
     runtime.block_on(async {
         use futures::TryStreamExt;
@@ -144,7 +171,12 @@ fn written_bytes(pid: u32) -> u64 {
 fn cpu_ticks(pid: u32) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let after_name = stat.rsplit(')').next().unwrap_or_default();
-    after_name.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum()
+    after_name
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|ticks| ticks.parse::<u64>().ok())
+        .sum()
 }
 
 fn shim_pids(node: &TestNode) -> Vec<u32> {

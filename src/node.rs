@@ -4,6 +4,8 @@
 //! Parts are made from the ground floor up, each is handed what it works with, and they stop in the opposite order.
 //! Containers are not parts: they belong to their shims and outlive the node.
 
+pub mod record;
+
 use crate::api::{self, Api, NodeDoor, User};
 use crate::client::Client;
 use crate::image::Images;
@@ -12,15 +14,18 @@ use crate::mesh::identity;
 use crate::network::{Network, NetworkConfig, PodCidr};
 use crate::profile::Profile;
 use crate::raft::Raft;
-use crate::runtime::{Runtime, RuntimeConfig};
-use anyhow::{Context, bail};
+use crate::runtime::Runtime;
+use anyhow::Context;
 use axum::body::Body;
+use base64::Engine as _;
 use futures::future::BoxFuture;
 use http::{Request, Response, StatusCode};
-use serde::{Deserialize, Serialize};
-use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use record::HostRecord;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -43,10 +48,6 @@ pub struct NodeConfig {
 }
 
 impl NodeConfig {
-    fn pods_dir(&self) -> PathBuf {
-        self.data_dir.join("pods")
-    }
-
     fn host_record(&self) -> HostRecord {
         HostRecord {
             run_dir: self.run_dir.clone(),
@@ -65,56 +66,6 @@ impl NodeConfig {
     }
 }
 
-/// What a node puts on its host outside its directories, written before anything is put there,
-/// so that `coracle reset` finds all of it whatever happened since.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct HostRecord {
-    pub run_dir: PathBuf,
-    pub cgroup_root: String,
-    pub network: NetworkConfig,
-}
-
-impl HostRecord {
-    fn path(data_dir: &Path) -> PathBuf {
-        data_dir.join("host.json")
-    }
-
-    /// The record in `data_dir`; `None` where no node ever started on it.
-    pub fn read(data_dir: &Path) -> Result<Option<HostRecord>, anyhow::Error> {
-        let path = HostRecord::path(data_dir);
-        let text = match std::fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error).with_context(|| format!("{}: cannot read", path.display())),
-        };
-        let record = serde_json::from_slice(&text).with_context(|| format!("{}: not a host record", path.display()))?;
-        Ok(Some(record))
-    }
-
-    fn write(&self, data_dir: &Path) -> Result<(), anyhow::Error> {
-        let path = HostRecord::path(data_dir);
-        let text = serde_json::to_vec_pretty(self)?;
-        if std::fs::read(&path).is_ok_and(|present| present == text) {
-            return Ok(());
-        }
-        let fresh = path.with_extension("new");
-        std::fs::write(&fresh, text)
-            .and_then(|()| std::fs::File::open(&fresh)?.sync_all())
-            .and_then(|()| std::fs::rename(&fresh, &path))
-            .with_context(|| format!("{}: cannot write", path.display()))
-    }
-
-    /// The runtime's settings, with `executable` as the shim's binary.
-    pub fn runtime(&self, data_dir: &Path, executable: PathBuf) -> RuntimeConfig {
-        RuntimeConfig {
-            state_dir: data_dir.join("pods"),
-            run_dir: self.run_dir.join("pods"),
-            cgroup_root: self.cgroup_root.clone(),
-            executable,
-        }
-    }
-}
-
 /// The way from the API to the kubelet of this node; set once both exist.
 #[derive(Clone)]
 struct OwnKubelet {
@@ -124,13 +75,16 @@ struct OwnKubelet {
 
 impl NodeDoor for OwnKubelet {
     fn call(&self, node: &str, request: Request<Body>) -> BoxFuture<'static, Response<Body>> {
-        let kubelet = (node == self.node_name).then(|| self.kubelet.get().cloned()).flatten();
+        let kubelet = (node == self.node_name)
+            .then(|| self.kubelet.get().cloned())
+            .flatten();
         let node = node.to_owned();
         Box::pin(async move {
             match kubelet {
                 Some(kubelet) => kubelet.handle(request).await,
                 None => {
-                    let mut response = Response::new(Body::from(format!("node {node} is not connected")));
+                    let mut response =
+                        Response::new(Body::from(format!("node {node} is not connected")));
                     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
                     response
                 }
@@ -148,4 +102,222 @@ pub struct Node {
     stop: CancellationToken,
     /// Named, to say which one does not end.
     tasks: Vec<(&'static str, JoinHandle<()>)>,
+}
+
+/// How long a part may take to stop before it is named and left.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
+
+const ADMIN: &str = "admin";
+
+impl Node {
+    /// Starts every part; returns once the API answers.
+    ///
+    /// # Errors
+    /// Says which part could not start and why: a port in use, a data directory that another node holds, no `nft`.
+    /// Parts started before it are stopped again.
+    pub async fn start(config: NodeConfig) -> Result<Node, anyhow::Error> {
+        make_directories(&config)?;
+        let raft = Raft::open(&config.data_dir.join("store"), &config.profile.store).await?;
+        let mut node = Node {
+            kubeconfig: config.data_dir.join("admin.kubeconfig"),
+            raft,
+            stop: CancellationToken::new(),
+            tasks: Vec::new(),
+        };
+        match node.start_parts(config).await {
+            Ok(()) => Ok(node),
+            Err(cause) => {
+                node.stop().await;
+                Err(cause)
+            }
+        }
+    }
+
+    async fn start_parts(&mut self, config: NodeConfig) -> Result<(), anyhow::Error> {
+        let executable = std::env::current_exe().context("cannot find this program's own file")?;
+        let record = config.host_record();
+        // Only after the store is ours: a second node on this directory must not rewrite the first one's note.
+        record.write(&config.data_dir)?;
+        let listener = bind(config.listen)?;
+        let port = listener.local_addr()?.port();
+        let authority = identity::Authority::open(&config.data_dir.join("pki"))?;
+        let server = authority.server(&server_names(&config))?;
+        let tls = authority.server_config(&server)?;
+        self.write_kubeconfig(&authority, &config, port)?;
+
+        let own = OwnKubelet {
+            node_name: config.node_name.clone(),
+            kubelet: Arc::default(),
+        };
+        let api = Api::new(
+            self.raft.store.clone(),
+            self.raft.writer.clone(),
+            Arc::new(own.clone()),
+        );
+        api::bootstrap::bootstrap(&api)
+            .await
+            .map_err(|why| anyhow::anyhow!("the first objects: {why}"))?;
+        self.run(
+            "api",
+            api::server::serve(api.clone(), listener, tls, self.stop.child_token()),
+        );
+
+        let client = |name: &str, groups: &[&str]| {
+            let groups = groups.iter().map(|&group| group.to_owned()).collect();
+            Client::new(api.door(User {
+                name: name.to_owned(),
+                groups,
+            }))
+        };
+        let (runtime, events) =
+            Runtime::open(record.runtime(&config.data_dir, executable.clone())).await?;
+        let network = Network::open(record.network.clone()).await?;
+        let (directory, images_profile) = (
+            config.data_dir.join("images"),
+            config.profile.images.clone(),
+        );
+        let images = tokio::task::spawn_blocking(move || {
+            Images::open(&directory, &images_profile, &executable)
+        })
+        .await??;
+        let parts = Parts {
+            client: client(
+                &format!("system:node:{}", config.node_name),
+                &["system:nodes"],
+            ),
+            runtime,
+            events,
+            images,
+            network,
+        };
+        let kubelet_config = KubeletConfig {
+            node_name: config.node_name,
+            node_ip: config.advertise,
+            pod_cidr: config.pod_cidr.to_string(),
+            pods_dir: config.data_dir.join("pods"),
+            run_dir: config.run_dir.join("kubelet"),
+            profile: config.profile,
+        };
+        let (kubelet, running) = Kubelet::new(kubelet_config, parts, self.stop.child_token());
+        let _ = own.kubelet.set(kubelet);
+        self.run("kubelet", running);
+        let stop = self.stop.child_token();
+        self.run(
+            "scheduler",
+            crate::scheduler::run(client("system:kube-scheduler", &[]), stop.clone()),
+        );
+        self.run(
+            "controllers",
+            crate::controllers::run(client("system:kube-controller-manager", &[]), stop.clone()),
+        );
+        self.run("expire-events", api::expire_events::run(api, stop));
+        Ok(())
+    }
+
+    fn run(&mut self, name: &'static str, part: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.push((name, tokio::spawn(part)));
+    }
+
+    fn write_kubeconfig(
+        &self,
+        authority: &identity::Authority,
+        config: &NodeConfig,
+        port: u16,
+    ) -> Result<(), anyhow::Error> {
+        let holder = identity::Holder {
+            common_name: "kubernetes-admin".into(),
+            organisations: vec!["system:masters".into()],
+        };
+        let admin = authority.client(ADMIN, &holder)?;
+        // The address people reach this node by; a node that only listens on one address is reached by that one.
+        let address = if config.listen.ip().is_unspecified() {
+            config.advertise
+        } else {
+            config.listen.ip()
+        };
+        let server = format!("https://{}", SocketAddr::new(address, port));
+        let text = admin_kubeconfig(&server, authority.certificate_pem(), &admin);
+        if std::fs::read(&self.kubeconfig).is_ok_and(|present| present == text.as_bytes()) {
+            return Ok(());
+        }
+        Ok(identity::write_private(&self.kubeconfig, text.as_bytes())?)
+    }
+
+    /// Stops every part, the last started first, and closes the store. Containers keep running.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        while let Some((name, mut task)) = self.tasks.pop() {
+            match tokio::time::timeout(STOP_PATIENCE, &mut task).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!("{name} ended badly: {error}"),
+                Err(_) => {
+                    tracing::warn!("{name} does not stop and is left");
+                    task.abort();
+                }
+            }
+        }
+        self.raft.close().await;
+    }
+}
+
+fn make_directories(config: &NodeConfig) -> Result<(), anyhow::Error> {
+    for directory in [&config.data_dir, &config.run_dir] {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .with_context(|| format!("{}: cannot make the directory", directory.display()))?;
+    }
+    Ok(())
+}
+
+fn bind(listen: SocketAddr) -> Result<tokio::net::TcpListener, anyhow::Error> {
+    let bound = std::net::TcpListener::bind(listen).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        tokio::net::TcpListener::from_std(listener)
+    });
+    bound.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => anyhow::anyhow!(
+            "{listen} is already in use: stop what listens there (ss -ltnp 'sport = :{}' names it), or choose another address with --listen",
+            listen.port()
+        ),
+        _ => anyhow::anyhow!("cannot listen on {listen}: {error}; choose another address with --listen"),
+    })
+}
+
+/// Every name under which clients may ask for the API, inside the cluster and out.
+fn server_names(config: &NodeConfig) -> identity::ServerNames {
+    let mut dns = vec![
+        "localhost".to_owned(),
+        "kubernetes".to_owned(),
+        "kubernetes.default".to_owned(),
+        "kubernetes.default.svc".to_owned(),
+        "kubernetes.default.svc.cluster.local".to_owned(),
+        config.node_name.clone(),
+    ];
+    dns.dedup();
+    let mut addresses: Vec<IpAddr> = vec![
+        Ipv4Addr::LOCALHOST.into(),
+        Ipv6Addr::LOCALHOST.into(),
+        Ipv4Addr::new(10, 43, 0, 1).into(),
+    ];
+    for address in [config.advertise, config.listen.ip()] {
+        if !address.is_unspecified() && !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    identity::ServerNames { dns, addresses }
+}
+
+/// <https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/>
+fn admin_kubeconfig(server: &str, authority_pem: &str, admin: &identity::Credential) -> String {
+    let base64 = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
+    format!(
+        "apiVersion: v1\nkind: Config\nclusters:\n- name: coracle\n  cluster:\n    server: {server}\n    certificate-authority-data: {}\n\
+         users:\n- name: {ADMIN}\n  user:\n    client-certificate-data: {}\n    client-key-data: {}\n\
+         contexts:\n- name: coracle\n  context:\n    cluster: coracle\n    user: {ADMIN}\ncurrent-context: coracle\n",
+        base64(authority_pem),
+        base64(&admin.certificate_pem),
+        base64(&admin.key_pem),
+    )
 }

@@ -17,7 +17,9 @@ pub fn authorize(user: Option<&User>, target: &Target, verb: &str, path: &str) -
     if matches!(target, Target::Health | Target::Version) {
         return Ok(());
     }
-    let Some(user) = user else { return Err(ApiError::unauthorized()) };
+    let Some(user) = user else {
+        return Err(ApiError::unauthorized());
+    };
     let trusted = user.groups.iter().any(|group| group == ADMINISTRATORS)
         || PARTS.contains(&user.name.as_str())
         || user.name.starts_with(NODE_PREFIX);
@@ -32,7 +34,9 @@ pub fn authorize(user: Option<&User>, target: &Target, verb: &str, path: &str) -
                 None => "at the cluster scope".to_owned(),
             };
             let (plural, group) = (&resource.resource, &resource.group);
-            format!("{plural} is forbidden: User {name:?} cannot {verb} resource {plural:?} in API group {group:?} {scope}")
+            format!(
+                "{plural} is forbidden: User {name:?} cannot {verb} resource {plural:?} in API group {group:?} {scope}"
+            )
         }
         _ => format!("forbidden: User {name:?} cannot {verb} path {path:?}"),
     }))
@@ -56,8 +60,17 @@ mod tests {
         assert_eq!(ask(None, &Target::Health), Ok(()));
         assert_eq!(ask(None, &Target::Version), Ok(()));
         assert_eq!(ask(None, &Target::Groups), Err(401));
-        assert_eq!(ask(Some(&user("eve", &["system:authenticated"])), &secrets), Err(403));
-        assert_eq!(ask(Some(&user("root", &["system:masters"])), &secrets), Ok(()));
-        assert_eq!(ask(Some(&user("system:node:a", &["system:nodes"])), &secrets), Ok(()));
+        assert_eq!(
+            ask(Some(&user("eve", &["system:authenticated"])), &secrets),
+            Err(403)
+        );
+        assert_eq!(
+            ask(Some(&user("root", &["system:masters"])), &secrets),
+            Ok(())
+        );
+        assert_eq!(
+            ask(Some(&user("system:node:a", &["system:nodes"])), &secrets),
+            Ok(())
+        );
     }
 }

@@ -15,7 +15,8 @@ const API_ADDRESS: &str = "10.43.0.1";
 /// Creates what is missing; what is there stays as it is.
 pub async fn bootstrap(api: &Api) -> Result<(), String> {
     for name in NAMESPACES {
-        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+        let namespace =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
         create(api, "/api/v1/namespaces", "", name, &namespace).await?;
     }
     let service = json!({
@@ -26,11 +27,27 @@ pub async fn bootstrap(api: &Api) -> Result<(), String> {
             "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": 6443}],
         },
     });
-    create(api, "/api/v1/namespaces/default/services", "default", "kubernetes", &service).await
+    create(
+        api,
+        "/api/v1/namespaces/default/services",
+        "default",
+        "kubernetes",
+        &service,
+    )
+    .await
 }
 
-async fn create(api: &Api, path: &str, namespace: &str, name: &str, object: &Value) -> Result<(), String> {
-    let door = api.door(User { name: "system:apiserver".into(), groups: vec!["system:masters".into()] });
+async fn create(
+    api: &Api,
+    path: &str,
+    namespace: &str,
+    name: &str,
+    object: &Value,
+) -> Result<(), String> {
+    let door = api.door(User {
+        name: "system:apiserver".into(),
+        groups: vec!["system:masters".into()],
+    });
     let ask = |method: &str, path: String, body: Body| {
         Request::builder()
             .method(method)
@@ -41,14 +58,23 @@ async fn create(api: &Api, path: &str, namespace: &str, name: &str, object: &Val
             .map_err(|error| error.to_string())
     };
     // Looked for first: a start that changes nothing writes nothing.
-    let present = ask("GET", format!("{path}/{name}"), Body::empty())?.await.map_err(|error| error.to_string())?;
+    let present = ask("GET", format!("{path}/{name}"), Body::empty())?
+        .await
+        .map_err(|error| error.to_string())?;
     if present.status() == StatusCode::OK {
         return Ok(());
     }
-    let made = ask("POST", path.to_owned(), Body::from(object.to_string()))?.await.map_err(|error| error.to_string())?;
+    let made = ask("POST", path.to_owned(), Body::from(object.to_string()))?
+        .await
+        .map_err(|error| error.to_string())?;
     if made.status().is_success() || made.status() == StatusCode::CONFLICT {
         return Ok(());
     }
-    let body = axum::body::to_bytes(made.into_body(), super::body::BODY_BYTES_MAX).await.unwrap_or_default();
-    Err(format!("cannot create {namespace}/{name}: {}", String::from_utf8_lossy(&body)))
+    let body = axum::body::to_bytes(made.into_body(), super::body::BODY_BYTES_MAX)
+        .await
+        .unwrap_or_default();
+    Err(format!(
+        "cannot create {namespace}/{name}: {}",
+        String::from_utf8_lossy(&body)
+    ))
 }

@@ -40,13 +40,17 @@ pub(super) fn claim(store: &Store, object: &mut Value, kind: &Kind) -> ApiResult
                 let error = super::kinds::FieldError {
                     field: "spec.clusterIPs".into(),
                     reason: "FieldValueInvalid",
-                    message: format!("Invalid value: {asked:?}: failed to allocate IP {asked}: {why}"),
+                    message: format!(
+                        "Invalid value: {asked:?}: failed to allocate IP {asked}: {why}"
+                    ),
                 };
                 ApiError::invalid(kind, &name, &[error])
             };
             let address: Ipv4Addr = asked.parse().map_err(|_| refuse("not an IPv4 address"))?;
             if address.octets()[..2] != NETWORK {
-                return Err(refuse("the provided IP is not in the valid range 10.43.0.0/16"));
+                return Err(refuse(
+                    "the provided IP is not in the valid range 10.43.0.0/16",
+                ));
             }
             if store.get(&claim_key(address))?.is_some() {
                 return Err(refuse("provided IP is already allocated"));
@@ -57,8 +61,15 @@ pub(super) fn claim(store: &Store, object: &mut Value, kind: &Kind) -> ApiResult
     object["spec"]["clusterIP"] = address.to_string().into();
     object["spec"]["clusterIPs"] = json!([address.to_string()]);
     let head = format!("{{\"service\":{},\"resourceVersion\":\"", Value::from(name));
-    let body = Body { revision_at: head.len() as u32, json: format!("{head}\"}}").into() };
-    Ok(Some(Op::Put { key: claim_key(address), body, expect: Expect::Absent }))
+    let body = Body {
+        revision_at: head.len() as u32,
+        json: format!("{head}\"}}").into(),
+    };
+    Ok(Some(Op::Put {
+        key: claim_key(address),
+        body,
+        expect: Expect::Absent,
+    }))
 }
 
 /// Gives the address of a deleted Service back, in the transaction that deletes it.
@@ -66,19 +77,28 @@ pub(super) fn release(store: &Store, object: &Value, kind: &Kind) -> ApiResult<O
     if !is_service(kind) {
         return Ok(None);
     }
-    let Ok(address) = text(object, "/spec/clusterIP").parse() else { return Ok(None) };
+    let Ok(address) = text(object, "/spec/clusterIP").parse() else {
+        return Ok(None);
+    };
     let key = claim_key(address);
     let claim = store.get(&key)?;
-    Ok(claim.map(|claim| Op::Delete { key, expect: Expect::Revision(claim.revision) }))
+    Ok(claim.map(|claim| Op::Delete {
+        key,
+        expect: Expect::Revision(claim.revision),
+    }))
 }
 
 fn draw(store: &Store) -> ApiResult<Ipv4Addr> {
     for _ in 0..DRAWS_MAX {
-        let [high, low] = rand::rng().random_range(RESERVED_BELOW..u16::MAX).to_be_bytes();
+        let [high, low] = rand::rng()
+            .random_range(RESERVED_BELOW..u16::MAX)
+            .to_be_bytes();
         let address = Ipv4Addr::new(NETWORK[0], NETWORK[1], high, low);
         if store.get(&claim_key(address))?.is_none() {
             return Ok(address);
         }
     }
-    Err(ApiError::internal("no free address in the service network 10.43.0.0/16: delete Services that are not needed"))
+    Err(ApiError::internal(
+        "no free address in the service network 10.43.0.0/16: delete Services that are not needed",
+    ))
 }

@@ -3,7 +3,9 @@
 use super::encode::{encode, fill};
 use super::kinds::Kind;
 use super::status::{ApiError, ApiResult};
-use super::{Api, Call, body, cluster_ip, discovery, form, key, metadata, stored_value, with_warnings};
+use super::{
+    Api, Call, body, cluster_ip, discovery, form, key, metadata, stored_value, with_warnings,
+};
 use crate::object::access::text;
 use crate::store::{Expect, Key, Op, Revision, Txn, TxnOutcome};
 use axum::body::Body;
@@ -25,7 +27,9 @@ impl Api {
             return Err(ApiError::method_not_allowed());
         }
         if !text(&object, "/metadata/resourceVersion").is_empty() {
-            return Err(ApiError::bad_request("resourceVersion should not be set on objects to be created"));
+            return Err(ApiError::bad_request(
+                "resourceVersion should not be set on objects to be created",
+            ));
         }
         metadata::place(kind, &mut object, namespace, None)?;
         let generated = metadata::generate_name(&mut object);
@@ -38,15 +42,28 @@ impl Api {
         if !errors.is_empty() {
             return Err(ApiError::invalid(kind, &name, &errors));
         }
-        let json = self.insert(kind, object, generated, call.query.dry_run()?).await?;
-        Ok(with_warnings(form::object(kind, call.form()?, &call.query, 201, json)?, &warnings))
+        let json = self
+            .insert(kind, object, generated, call.query.dry_run()?)
+            .await?;
+        Ok(with_warnings(
+            form::object(kind, call.form()?, &call.query, 201, json)?,
+            &warnings,
+        ))
     }
 
     /// Writes a new object that has passed all checks; gives back its stored form.
-    async fn insert(&self, kind: &'static Kind, mut object: Value, generated: bool, dry_run: bool) -> ApiResult<Bytes> {
+    async fn insert(
+        &self,
+        kind: &'static Kind,
+        mut object: Value,
+        generated: bool,
+        dry_run: bool,
+    ) -> ApiResult<Bytes> {
         for _ in 0..ATTEMPTS_MAX {
             let name = text(&object, "/metadata/name").to_owned();
-            let namespace = kind.namespaced.then(|| text(&object, "/metadata/namespace").to_owned());
+            let namespace = kind
+                .namespaced
+                .then(|| text(&object, "/metadata/namespace").to_owned());
             let object_key = key(kind, namespace.as_deref(), &name);
             let mut ops = Vec::new();
             if let Some(namespace) = &namespace {
@@ -64,7 +81,11 @@ impl Api {
                 }
                 return Ok(fill(&encoded, self.parts.store.revision()));
             }
-            ops.push(Op::Put { key: object_key.clone(), body: encoded.clone(), expect: Expect::Absent });
+            ops.push(Op::Put {
+                key: object_key.clone(),
+                body: encoded.clone(),
+                expect: Expect::Absent,
+            });
             match self.parts.writer.commit(Txn { ops }).await? {
                 TxnOutcome::Committed { revision } => return Ok(fill(&encoded, revision)),
                 TxnOutcome::Conflict { key, .. } if key == object_key => {
@@ -78,15 +99,23 @@ impl Api {
                 TxnOutcome::Conflict { .. } => {}
             }
         }
-        Err(ApiError::unavailable("the namespace keeps changing while the object is written; try again"))
+        Err(ApiError::unavailable(
+            "the namespace keeps changing while the object is written; try again",
+        ))
     }
 
     /// A condition that fails the transaction if the namespace goes away meanwhile.
     fn namespace_must_live(&self, kind: &Kind, name: &str, namespace: &str) -> ApiResult<Op> {
-        let namespaces = discovery::find(self.parts.kinds, "", "v1", "namespaces").ok_or_else(ApiError::no_resource)?;
+        let namespaces = discovery::find(self.parts.kinds, "", "v1", "namespaces")
+            .ok_or_else(ApiError::no_resource)?;
         let key: Key = key(namespaces, None, namespace);
-        let stored = self.parts.store.get(&key)?.ok_or_else(|| ApiError::not_found(namespaces, namespace))?;
-        let terminating = !text(&stored_value(&stored.json)?, "/metadata/deletionTimestamp").is_empty();
+        let stored = self
+            .parts
+            .store
+            .get(&key)?
+            .ok_or_else(|| ApiError::not_found(namespaces, namespace))?;
+        let terminating =
+            !text(&stored_value(&stored.json)?, "/metadata/deletionTimestamp").is_empty();
         if terminating {
             return Err(ApiError::forbidden(format!(
                 "{} {name:?} is forbidden: unable to create new content in namespace {namespace} because it is being terminated",
@@ -94,6 +123,9 @@ impl Api {
             )));
         }
         let revision: Revision = stored.revision;
-        Ok(Op::Check { key, expect: Expect::Revision(revision) })
+        Ok(Op::Check {
+            key,
+            expect: Expect::Revision(revision),
+        })
     }
 }

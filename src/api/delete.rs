@@ -6,8 +6,10 @@ use super::kinds::Kind;
 use super::read::{Selectors, collect};
 use super::status::{ApiError, ApiResult, json_response, success};
 use super::update::is_finished;
-use super::{Api, Call, body, cluster_ip, encode, form, key, metadata, negotiate::Form, prefix, stored_value};
-use crate::object::access::{list, text};
+use super::{
+    Api, Call, body, cluster_ip, encode, form, key, metadata, negotiate::Form, prefix, stored_value,
+};
+use crate::object::access::text;
 use crate::store::{Expect, Key, ListOptions, Op, Revision, Stored, Txn, TxnOutcome};
 use axum::body::Body;
 use bytes::Bytes;
@@ -21,7 +23,9 @@ const GRACE_SECONDS_MAX: i64 = 10 * 365 * 24 * 3600;
 
 /// What became of one object.
 enum Deleted {
-    Gone { uid: String },
+    Gone {
+        uid: String,
+    },
     /// It stays for its grace period or finalizers; this is how it stands now.
     Going(Bytes),
 }
@@ -30,22 +34,47 @@ impl Api {
     pub(super) async fn delete(&self, call: &Call<'_>, body: Bytes) -> ApiResult<Response<Body>> {
         let options = options(call, &body)?;
         let name = call.name()?;
-        match self.delete_one(call.kind, &call.key()?, name, &options, call.query.dry_run()?).await? {
-            Deleted::Gone { uid } => Ok(json_response(200, success(call.kind, name, &uid).to_string())),
+        match self
+            .delete_one(
+                call.kind,
+                &call.key()?,
+                name,
+                &options,
+                call.query.dry_run()?,
+            )
+            .await?
+        {
+            Deleted::Gone { uid } => Ok(json_response(
+                200,
+                success(call.kind, name, &uid).to_string(),
+            )),
             Deleted::Going(json) => form::object(call.kind, Form::Json, &call.query, 200, json),
         }
     }
 
-    pub(super) async fn delete_collection(&self, call: &Call<'_>, body: Bytes) -> ApiResult<Response<Body>> {
+    pub(super) async fn delete_collection(
+        &self,
+        call: &Call<'_>,
+        body: Bytes,
+    ) -> ApiResult<Response<Body>> {
         let options = options(call, &body)?;
         let dry_run = call.query.dry_run()?;
         let prefix = prefix(call.kind, call.path.namespace.as_deref());
-        let chosen = ListOptions { prefix, ..ListOptions::default() };
+        let chosen = ListOptions {
+            prefix,
+            ..ListOptions::default()
+        };
         for item in collect(&self.parts.store, chosen, &Selectors::of(call)?)?.items {
             let object = stored_value(&item.json)?;
-            let (namespace, name) = (text(&object, "/metadata/namespace"), text(&object, "/metadata/name"));
+            let (namespace, name) = (
+                text(&object, "/metadata/namespace"),
+                text(&object, "/metadata/name"),
+            );
             let key = key(call.kind, call.kind.namespaced.then_some(namespace), name);
-            match self.delete_one(call.kind, &key, name, &options, dry_run).await {
+            match self
+                .delete_one(call.kind, &key, name, &options, dry_run)
+                .await
+            {
                 // Another client was faster with this one.
                 Err(error) if error.code == 404 => {}
                 other => drop(other?),
@@ -53,7 +82,8 @@ impl Api {
         }
         Ok(json_response(
             200,
-            json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}).to_string(),
+            json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"})
+                .to_string(),
         ))
     }
 
@@ -66,15 +96,28 @@ impl Api {
         dry_run: bool,
     ) -> ApiResult<Deleted> {
         for _ in 0..ATTEMPTS_MAX {
-            let old = self.parts.store.get(key)?.ok_or_else(|| ApiError::not_found(kind, name))?;
+            let old = self
+                .parts
+                .store
+                .get(key)?
+                .ok_or_else(|| ApiError::not_found(kind, name))?;
             let before = stored_value(&old.json)?;
             check_preconditions(kind, name, options, &before)?;
             let mut object = before.clone();
-            mark(kind, &mut object, options.grace_period_seconds, Timestamp::now());
+            mark(
+                kind,
+                &mut object,
+                options.grace_period_seconds,
+                Timestamp::now(),
+            );
             let uid = text(&object, "/metadata/uid").to_owned();
             let finished = is_finished(&object);
             if dry_run {
-                return Ok(if finished { Deleted::Gone { uid } } else { Deleted::Going(old.json) });
+                return Ok(if finished {
+                    Deleted::Gone { uid }
+                } else {
+                    Deleted::Going(old.json)
+                });
             }
             if finished {
                 if self.remove(kind, key, &old, &object).await?.is_some() {
@@ -86,8 +129,14 @@ impl Api {
                 return Ok(Deleted::Going(old.json));
             }
             let encoded = encode::encode(&object)?;
-            let put = Op::Put { key: key.clone(), body: encoded.clone(), expect: Expect::Revision(old.revision) };
-            if let TxnOutcome::Committed { revision } = self.parts.writer.commit(Txn { ops: vec![put] }).await? {
+            let put = Op::Put {
+                key: key.clone(),
+                body: encoded.clone(),
+                expect: Expect::Revision(old.revision),
+            };
+            if let TxnOutcome::Committed { revision } =
+                self.parts.writer.commit(Txn { ops: vec![put] }).await?
+            {
                 return Ok(Deleted::Going(encode::fill(&encoded, revision)));
             }
         }
@@ -102,7 +151,10 @@ impl Api {
         old: &Stored,
         object: &Value,
     ) -> ApiResult<Option<Revision>> {
-        let mut ops = vec![Op::Delete { key: key.clone(), expect: Expect::Revision(old.revision) }];
+        let mut ops = vec![Op::Delete {
+            key: key.clone(),
+            expect: Expect::Revision(old.revision),
+        }];
         ops.extend(cluster_ip::release(&self.parts.store, object, kind)?);
         Ok(match self.parts.writer.commit(Txn { ops }).await? {
             TxnOutcome::Committed { revision } => Some(revision),
@@ -116,8 +168,9 @@ fn options(call: &Call<'_>, body: &[u8]) -> ApiResult<DeleteOptions> {
     let mut options = DeleteOptions::default();
     if !body.is_empty() {
         let object = body::decode(call.headers, body)?;
-        options = serde_json::from_value(object)
-            .map_err(|error| ApiError::bad_request(format!("DeleteOptions cannot be read: {error}")))?;
+        options = serde_json::from_value(object).map_err(|error| {
+            ApiError::bad_request(format!("DeleteOptions cannot be read: {error}"))
+        })?;
     }
     if let Some(seconds) = call.query.number::<i64>("gracePeriodSeconds")? {
         options.grace_period_seconds = Some(seconds);
@@ -125,7 +178,10 @@ fn options(call: &Call<'_>, body: &[u8]) -> ApiResult<DeleteOptions> {
     if let Some(policy) = call.query.text("propagationPolicy") {
         options.propagation_policy = Some(policy.to_owned());
     }
-    if options.grace_period_seconds.is_some_and(|seconds| !(0..=GRACE_SECONDS_MAX).contains(&seconds)) {
+    if options
+        .grace_period_seconds
+        .is_some_and(|seconds| !(0..=GRACE_SECONDS_MAX).contains(&seconds))
+    {
         return Err(ApiError::unprocessable(format!(
             "DeleteOptions.gracePeriodSeconds: must be between 0 and {GRACE_SECONDS_MAX}"
         )));
@@ -140,15 +196,25 @@ fn options(call: &Call<'_>, body: &[u8]) -> ApiResult<DeleteOptions> {
     }
 }
 
-fn check_preconditions(kind: &Kind, name: &str, options: &DeleteOptions, object: &Value) -> ApiResult<()> {
-    let Some(preconditions) = &options.preconditions else { return Ok(()) };
+fn check_preconditions(
+    kind: &Kind,
+    name: &str,
+    options: &DeleteOptions,
+    object: &Value,
+) -> ApiResult<()> {
+    let Some(preconditions) = &options.preconditions else {
+        return Ok(());
+    };
     let refuse = |what: &str, asked: &str, found: &str| {
         let why = format!(
             "Precondition failed: {what} in precondition: {asked}, {what} in object meta: {found}"
         );
         Err(ApiError::conflict(kind, name, &why))
     };
-    let (uid, revision) = (text(object, "/metadata/uid"), text(object, "/metadata/resourceVersion"));
+    let (uid, revision) = (
+        text(object, "/metadata/uid"),
+        text(object, "/metadata/resourceVersion"),
+    );
     match (&preconditions.uid, &preconditions.resource_version) {
         (Some(asked), _) if asked != uid => refuse("UID", asked, uid),
         (_, Some(asked)) if asked != revision => refuse("ResourceVersion", asked, revision),
@@ -159,7 +225,9 @@ fn check_preconditions(kind: &Kind, name: &str, options: &DeleteOptions, object:
 /// Marks an object as deleted. A second deletion may shorten the grace period, never lengthen it.
 fn mark(kind: &Kind, object: &mut Value, asked: Option<i64>, now: Timestamp) {
     let grace = grace(kind, object, asked);
-    let deadline = now.checked_add(SignedDuration::from_secs(grace)).unwrap_or(now);
+    let deadline = now
+        .checked_add(SignedDuration::from_secs(grace))
+        .unwrap_or(now);
     let earlier: Option<Timestamp> = text(object, "/metadata/deletionTimestamp").parse().ok();
     let mut shortened = true;
     if let Some(earlier) = earlier {
@@ -168,7 +236,10 @@ fn mark(kind: &Kind, object: &mut Value, asked: Option<i64>, now: Timestamp) {
     }
     let metadata = metadata::metadata_mut(object);
     if earlier.is_none() || shortened {
-        metadata.insert("deletionTimestamp".into(), metadata::timestamp(deadline).into());
+        metadata.insert(
+            "deletionTimestamp".into(),
+            metadata::timestamp(deadline).into(),
+        );
         metadata.insert("deletionGracePeriodSeconds".into(), grace.into());
         if earlier.is_none()
             && let Some(generation) = metadata.get("generation").and_then(Value::as_i64)
@@ -183,10 +254,16 @@ fn mark(kind: &Kind, object: &mut Value, asked: Option<i64>, now: Timestamp) {
 
 /// Seconds until the object may go. A pod that no node has, or that has ended, needs no time.
 fn grace(kind: &Kind, object: &Value, asked: Option<i64>) -> i64 {
-    let Some(own) = kind.strategy.grace_period_seconds(object) else { return 0 };
+    let Some(own) = kind.strategy.grace_period_seconds(object) else {
+        return 0;
+    };
     let unbound = text(object, "/spec/nodeName").is_empty();
     let ended = matches!(text(object, "/status/phase"), "Succeeded" | "Failed");
-    if unbound || ended { 0 } else { asked.unwrap_or(own).max(0) }
+    if unbound || ended {
+        0
+    } else {
+        asked.unwrap_or(own).max(0)
+    }
 }
 
 #[cfg(test)]
@@ -196,7 +273,10 @@ mod tests {
     use crate::api::kinds;
 
     fn pods() -> &'static Kind {
-        kinds::all().iter().find(|kind| kind.plural == "pods").unwrap()
+        kinds::all()
+            .iter()
+            .find(|kind| kind.plural == "pods")
+            .unwrap()
     }
 
     #[test]
@@ -223,11 +303,16 @@ mod tests {
     fn pods_without_a_node_or_work_need_no_grace() {
         for (pod, expected) in [
             (json!({"spec": {"terminationGracePeriodSeconds": 30}}), 0),
-            (json!({"spec": {"nodeName": "n", "terminationGracePeriodSeconds": 30}, "status": {"phase": "Failed"}}), 0),
-            (json!({"spec": {"nodeName": "n", "terminationGracePeriodSeconds": 30}, "status": {"phase": "Running"}}), 30),
+            (
+                json!({"spec": {"nodeName": "n", "terminationGracePeriodSeconds": 30}, "status": {"phase": "Failed"}}),
+                0,
+            ),
+            (
+                json!({"spec": {"nodeName": "n", "terminationGracePeriodSeconds": 30}, "status": {"phase": "Running"}}),
+                30,
+            ),
         ] {
             assert_eq!(grace(pods(), &pod, None), expected, "{pod}");
         }
-        assert!(list(&json!({}), "/metadata/finalizers").is_empty());
     }
 }

@@ -6,7 +6,16 @@ use super::kinds::{Kind, Subresource};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-const VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+const VERBS: &[&str] = &[
+    "create",
+    "delete",
+    "deletecollection",
+    "get",
+    "list",
+    "patch",
+    "update",
+    "watch",
+];
 
 /// Kubernetes' release whose API this is (k8s-openapi's newest), with ours behind it.
 pub const GIT_VERSION: &str = concat!("v1.37.0+coracle", env!("CARGO_PKG_VERSION"));
@@ -38,7 +47,11 @@ pub fn core_versions(server: &str) -> Value {
 
 /// Named groups (not core) and their versions, in order.
 fn group_versions(kinds: &[Kind]) -> BTreeSet<(&'static str, &'static str)> {
-    kinds.iter().filter(|kind| !kind.group.is_empty()).map(|kind| (kind.group, kind.version)).collect()
+    kinds
+        .iter()
+        .filter(|kind| !kind.group.is_empty())
+        .map(|kind| (kind.group, kind.version))
+        .collect()
 }
 
 fn group_value(group: &str, versions: &[&str]) -> Value {
@@ -51,14 +64,23 @@ fn group_value(group: &str, versions: &[&str]) -> Value {
 
 /// `/apis`
 pub fn groups(kinds: &[Kind]) -> Value {
-    let names: BTreeSet<&str> = group_versions(kinds).into_iter().map(|(group, _)| group).collect();
-    let groups: Vec<Value> = names.into_iter().filter_map(|name| group_body(kinds, name)).collect();
+    let names: BTreeSet<&str> = group_versions(kinds)
+        .into_iter()
+        .map(|(group, _)| group)
+        .collect();
+    let groups: Vec<Value> = names
+        .into_iter()
+        .filter_map(|name| group_body(kinds, name))
+        .collect();
     json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
 }
 
 fn group_body(kinds: &[Kind], name: &str) -> Option<Value> {
-    let versions: Vec<&str> =
-        group_versions(kinds).into_iter().filter(|(group, _)| *group == name).map(|(_, version)| version).collect();
+    let versions: Vec<&str> = group_versions(kinds)
+        .into_iter()
+        .filter(|(group, _)| *group == name)
+        .map(|(_, version)| version)
+        .collect();
     (!versions.is_empty()).then(|| group_value(name, &versions))
 }
 
@@ -73,7 +95,10 @@ pub fn group(kinds: &[Kind], name: &str) -> Option<Value> {
 /// `/api/v1`, `/apis/{group}/{version}`
 pub fn resources(kinds: &[Kind], group: &str, version: &str) -> Option<Value> {
     let mut resources = Vec::new();
-    for kind in kinds.iter().filter(|kind| kind.group == group && kind.version == version) {
+    for kind in kinds
+        .iter()
+        .filter(|kind| kind.group == group && kind.version == version)
+    {
         let mut resource = json!({
             "name": kind.plural, "singularName": kind.singular, "namespaced": kind.namespaced,
             "kind": kind.kind, "verbs": VERBS,
@@ -93,20 +118,31 @@ pub fn resources(kinds: &[Kind], group: &str, version: &str) -> Option<Value> {
             }));
         }
     }
-    let group_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+    let group_version = if group.is_empty() {
+        version.to_owned()
+    } else {
+        format!("{group}/{version}")
+    };
     (!resources.is_empty()).then(|| {
         json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": resources})
     })
 }
 
 /// Path word, verbs and kind of a subresource.
-fn subresource(kind: &Kind, part: Subresource) -> (&'static str, &'static [&'static str], &'static str) {
+fn subresource(
+    kind: &Kind,
+    part: Subresource,
+) -> (&'static str, &'static [&'static str], &'static str) {
     match part {
         Subresource::Status => ("status", &["get", "patch", "update"], kind.kind),
         Subresource::Binding => ("binding", &["create"], "Binding"),
         Subresource::Log => ("log", &["get"], kind.kind),
         Subresource::Exec => ("exec", &["create", "get"], "PodExecOptions"),
-        Subresource::Proxy => ("proxy", &["create", "delete", "get", "patch", "update"], "NodeProxyOptions"),
+        Subresource::Proxy => (
+            "proxy",
+            &["create", "delete", "get", "patch", "update"],
+            "NodeProxyOptions",
+        ),
         Subresource::Finalize => ("finalize", &["update"], kind.kind),
     }
 }
@@ -146,7 +182,8 @@ pub fn aggregated(kinds: &[Kind], core: bool) -> Value {
 }
 
 fn aggregated_resource(kind: &Kind) -> Value {
-    let response = |kind_name: &str| json!({"group": kind.group, "version": kind.version, "kind": kind_name});
+    let response =
+        |kind_name: &str| json!({"group": kind.group, "version": kind.version, "kind": kind_name});
     let mut resource = json!({
         "resource": kind.plural, "responseKind": response(kind.kind),
         "scope": if kind.namespaced { "Namespaced" } else { "Cluster" },
@@ -174,7 +211,9 @@ fn aggregated_resource(kind: &Kind) -> Value {
 
 /// The kind behind a path's group, version and resource.
 pub fn find<'a>(kinds: &'a [Kind], group: &str, version: &str, plural: &str) -> Option<&'a Kind> {
-    kinds.iter().find(|kind| kind.group == group && kind.version == version && kind.plural == plural)
+    kinds
+        .iter()
+        .find(|kind| kind.group == group && kind.version == version && kind.plural == plural)
 }
 
 /// `PodList` of `v1`, without items.

@@ -10,7 +10,10 @@ use serde_json::Value;
 pub fn encode(object: &Value) -> ApiResult<Body> {
     let broken = || ApiError::internal("an object without metadata cannot be stored");
     let fields = object.as_object().ok_or_else(broken)?;
-    let metadata = fields.get("metadata").and_then(Value::as_object).ok_or_else(broken)?;
+    let metadata = fields
+        .get("metadata")
+        .and_then(Value::as_object)
+        .ok_or_else(broken)?;
     let mut json = Vec::with_capacity(512);
     let mut revision_at = 0;
     json.push(b'{');
@@ -27,7 +30,10 @@ pub fn encode(object: &Value) -> ApiResult<Body> {
         json.extend_from_slice(b"{\"resourceVersion\":\"");
         revision_at = json.len() as u32;
         json.push(b'"');
-        for (name, value) in metadata.iter().filter(|(name, _)| *name != "resourceVersion") {
+        for (name, value) in metadata
+            .iter()
+            .filter(|(name, _)| *name != "resourceVersion")
+        {
             json.push(b',');
             push(&mut json, &Value::from(name.as_str()));
             json.push(b':');
@@ -39,7 +45,10 @@ pub fn encode(object: &Value) -> ApiResult<Body> {
     if json.len() > OBJECT_BYTES_MAX {
         return Err(ApiError::too_large("the object", OBJECT_BYTES_MAX));
     }
-    Ok(Body { json: json.into(), revision_at })
+    Ok(Body {
+        json: json.into(),
+        revision_at,
+    })
 }
 
 fn push(json: &mut Vec<u8>, value: &Value) {

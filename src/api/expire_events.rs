@@ -34,30 +34,52 @@ pub async fn run(api: Api, stop: CancellationToken) {
 
 /// Seconds until the next event expires; `None`: there is none.
 async fn expire(api: &Api, now: Timestamp) -> Result<Option<i64>, String> {
-    let oldest_kept = now.checked_sub(SignedDuration::from_secs(EVENT_SECONDS)).unwrap_or(now);
+    let oldest_kept = now
+        .checked_sub(SignedDuration::from_secs(EVENT_SECONDS))
+        .unwrap_or(now);
     let mut next = None;
     let mut ops = Vec::new();
-    let mut options = ListOptions { prefix: PREFIX.into(), limit: Some(BATCH), ..ListOptions::default() };
+    let mut options = ListOptions {
+        prefix: PREFIX.into(),
+        limit: Some(BATCH),
+        ..ListOptions::default()
+    };
     loop {
-        let page = api.parts.store.list(&options).map_err(|error| error.to_string())?;
+        let page = api
+            .parts
+            .store
+            .list(&options)
+            .map_err(|error| error.to_string())?;
         options.after = page.items.last().map(|item| item.key.clone());
         for item in page.items {
             let event = stored_value(&item.json).map_err(|error| error.message)?;
-            let seen = [text(&event, "/lastTimestamp"), text(&event, "/metadata/creationTimestamp")]
-                .iter()
-                .find_map(|time| time.parse::<Timestamp>().ok());
+            let seen = [
+                text(&event, "/lastTimestamp"),
+                text(&event, "/metadata/creationTimestamp"),
+            ]
+            .iter()
+            .find_map(|time| time.parse::<Timestamp>().ok());
             match seen {
                 Some(seen) if seen > oldest_kept => {
                     let left = seen.duration_since(oldest_kept).as_secs();
                     next = Some(next.map_or(left, |next: i64| next.min(left)));
                 }
-                _ => ops.push(Op::Delete { key: item.key, expect: Expect::Revision(item.revision) }),
+                _ => ops.push(Op::Delete {
+                    key: item.key,
+                    expect: Expect::Revision(item.revision),
+                }),
             }
         }
         if !ops.is_empty() {
             // An event seen again meanwhile keeps the batch from applying; the next round finds the others.
-            let txn = Txn { ops: std::mem::take(&mut ops) };
-            api.parts.writer.commit(txn).await.map_err(|error| error.to_string())?;
+            let txn = Txn {
+                ops: std::mem::take(&mut ops),
+            };
+            api.parts
+                .writer
+                .commit(txn)
+                .await
+                .map_err(|error| error.to_string())?;
         }
         if !page.more {
             return Ok(next);

@@ -27,7 +27,13 @@ pub fn include_object(query: &Query) -> ApiResult<IncludeObject> {
 }
 
 /// One object.
-pub fn object(kind: &Kind, form: Form, query: &Query, code: u16, json: Bytes) -> ApiResult<Response<Body>> {
+pub fn object(
+    kind: &Kind,
+    form: Form,
+    query: &Query,
+    code: u16,
+    json: Bytes,
+) -> ApiResult<Response<Body>> {
     Ok(match form {
         Form::Json | Form::Discovery => json_response(code, json),
         Form::Table => {
@@ -41,8 +47,21 @@ pub fn object(kind: &Kind, form: Form, query: &Query, code: u16, json: Bytes) ->
 }
 
 /// A Table of objects as of now.
-pub fn table(kind: &Kind, objects: &[Value], metadata: Value, include: IncludeObject, headers: bool) -> Value {
-    table::table(kind.columns, objects, metadata, include, headers, Timestamp::now().as_second())
+pub fn table(
+    kind: &Kind,
+    objects: &[Value],
+    metadata: Value,
+    include: IncludeObject,
+    headers: bool,
+) -> Value {
+    table::table(
+        kind.columns,
+        objects,
+        metadata,
+        include,
+        headers,
+        Timestamp::now().as_second(),
+    )
 }
 
 /// `PartialObjectMetadata` of one object.

@@ -39,7 +39,9 @@ pub fn metadata_mut(object: &mut Value) -> &mut Map<String, Value> {
         // `body::decode` lets only objects in.
         unreachable!("objects are checked at the door")
     };
-    let metadata = fields.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
+    let metadata = fields
+        .entry("metadata")
+        .or_insert_with(|| Value::Object(Map::new()));
     if !metadata.is_object() {
         *metadata = Value::Object(Map::new());
     }
@@ -50,12 +52,25 @@ pub fn metadata_mut(object: &mut Value) -> &mut Map<String, Value> {
 }
 
 /// Namespace and name must be those of the path; fills the namespace in.
-pub fn place(kind: &Kind, object: &mut Value, namespace: Option<&str>, name: Option<&str>) -> ApiResult<()> {
+pub fn place(
+    kind: &Kind,
+    object: &mut Value,
+    namespace: Option<&str>,
+    name: Option<&str>,
+) -> ApiResult<()> {
     let metadata = metadata_mut(object);
-    if !metadata.get("namespace").is_none_or(|value| value.is_string() || value.is_null()) {
-        return Err(ApiError::bad_request("metadata.namespace: must be a string"));
+    if !metadata
+        .get("namespace")
+        .is_none_or(|value| value.is_string() || value.is_null())
+    {
+        return Err(ApiError::bad_request(
+            "metadata.namespace: must be a string",
+        ));
     }
-    let given = metadata.get("namespace").and_then(Value::as_str).unwrap_or_default();
+    let given = metadata
+        .get("namespace")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     match namespace {
         Some(namespace) if kind.namespaced => {
             if !given.is_empty() && given != namespace {
@@ -70,7 +85,11 @@ pub fn place(kind: &Kind, object: &mut Value, namespace: Option<&str>, name: Opt
         }
     }
     if let Some(name) = name {
-        match metadata.get("name").and_then(Value::as_str).unwrap_or_default() {
+        match metadata
+            .get("name")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+        {
             "" => {
                 metadata.insert("name".into(), name.into());
             }
@@ -89,7 +108,13 @@ pub fn place(kind: &Kind, object: &mut Value, namespace: Option<&str>, name: Opt
 pub fn prepare_create(object: &mut Value, now: Timestamp) {
     let has_spec = object.get("spec").is_some();
     let metadata = metadata_mut(object);
-    for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "managedFields", "resourceVersion"] {
+    for field in [
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "selfLink",
+        "managedFields",
+        "resourceVersion",
+    ] {
         metadata.remove(field);
     }
     metadata.insert("uid".into(), uuid::Uuid::new_v4().to_string().into());
@@ -103,10 +128,18 @@ pub fn prepare_create(object: &mut Value, now: Timestamp) {
 /// A name from `generateName`, where no name was given.
 pub fn generate_name(object: &mut Value) -> bool {
     let metadata = metadata_mut(object);
-    if metadata.get("name").and_then(Value::as_str).is_some_and(|name| !name.is_empty()) {
+    if metadata
+        .get("name")
+        .and_then(Value::as_str)
+        .is_some_and(|name| !name.is_empty())
+    {
         return false;
     }
-    let Some(base) = metadata.get("generateName").and_then(Value::as_str).filter(|base| !base.is_empty()) else {
+    let Some(base) = metadata
+        .get("generateName")
+        .and_then(Value::as_str)
+        .filter(|base| !base.is_empty())
+    else {
         return false;
     };
     let mut end = base.len().min(GENERATED_BASE_BYTES_MAX);
@@ -116,7 +149,9 @@ pub fn generate_name(object: &mut Value) -> bool {
     let mut name = base[..end].to_owned();
     let mut random = rand::rng();
     for _ in 0..GENERATED_LENGTH {
-        name.push(char::from(GENERATED_ALPHABET[random.random_range(0..GENERATED_ALPHABET.len())]));
+        name.push(char::from(
+            GENERATED_ALPHABET[random.random_range(0..GENERATED_ALPHABET.len())],
+        ));
     }
     metadata.insert("name".into(), name.into());
     true
@@ -148,7 +183,11 @@ fn drop_nulls(metadata: &mut Map<String, Value>) {
 pub fn validate(object: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let mut wrong = |field: &str, message: String| {
-        errors.push(FieldError { field: field.to_owned(), reason: "FieldValueInvalid", message });
+        errors.push(FieldError {
+            field: field.to_owned(),
+            reason: "FieldValueInvalid",
+            message,
+        });
     };
     let name = text(object, "/metadata/name");
     if name.is_empty() {
@@ -168,20 +207,29 @@ pub fn validate(object: &Value) -> Vec<FieldError> {
         if let Some(value) = value.as_str()
             && let Err(rule) = check_label_value(value)
         {
-            wrong("metadata.labels", format!("Invalid value: {value:?}: {rule}"));
+            wrong(
+                "metadata.labels",
+                format!("Invalid value: {value:?}: {rule}"),
+            );
         }
     }
     let mut bytes = 0;
     for (key, value) in map(object, "/metadata/annotations") {
         bytes += key.len() + value.as_str().map_or(0, str::len);
         if let Err(rule) = check_qualified(&key.to_lowercase()) {
-            wrong("metadata.annotations", format!("Invalid value: {key:?}: {rule}"));
+            wrong(
+                "metadata.annotations",
+                format!("Invalid value: {key:?}: {rule}"),
+            );
         }
     }
     for finalizer in crate::object::access::list(object, "/metadata/finalizers") {
         let finalizer = finalizer.as_str().unwrap_or_default();
         if let Err(rule) = check_qualified(finalizer) {
-            wrong("metadata.finalizers", format!("Invalid value: {finalizer:?}: {rule}"));
+            wrong(
+                "metadata.finalizers",
+                format!("Invalid value: {finalizer:?}: {rule}"),
+            );
         }
     }
     if bytes > ANNOTATIONS_BYTES_MAX {
@@ -201,13 +249,30 @@ mod tests {
 
     #[test]
     fn bad_metadata_is_named() {
-        let fields = |object: Value| validate(&object).into_iter().map(|error| error.field).collect::<Vec<_>>();
-        assert_eq!(fields(json!({"metadata": {"name": "a", "labels": {"app": "b"}}})), Vec::<String>::new());
+        let fields = |object: Value| {
+            validate(&object)
+                .into_iter()
+                .map(|error| error.field)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            fields(json!({"metadata": {"name": "a", "labels": {"app": "b"}}})),
+            Vec::<String>::new()
+        );
         assert_eq!(fields(json!({"metadata": {}})), ["metadata.name"]);
-        assert_eq!(fields(json!({"metadata": {"name": "A"}})), ["metadata.name"]);
-        assert_eq!(fields(json!({"metadata": {"name": "a", "labels": {"/": "-"}}})), ["metadata.labels"; 2]);
+        assert_eq!(
+            fields(json!({"metadata": {"name": "A"}})),
+            ["metadata.name"]
+        );
+        assert_eq!(
+            fields(json!({"metadata": {"name": "a", "labels": {"/": "-"}}})),
+            ["metadata.labels"; 2]
+        );
         let long = "x".repeat(ANNOTATIONS_BYTES_MAX);
-        assert_eq!(fields(json!({"metadata": {"name": "a", "annotations": {"a": long}}})), ["metadata.annotations"]);
+        assert_eq!(
+            fields(json!({"metadata": {"name": "a", "annotations": {"a": long}}})),
+            ["metadata.annotations"]
+        );
     }
 
     #[test]

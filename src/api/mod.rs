@@ -86,7 +86,10 @@ struct Call<'a> {
 
 impl Call<'_> {
     fn name(&self) -> ApiResult<&str> {
-        self.path.name.as_deref().ok_or_else(ApiError::method_not_allowed)
+        self.path
+            .name
+            .as_deref()
+            .ok_or_else(ApiError::method_not_allowed)
     }
 
     fn key(&self) -> ApiResult<Key> {
@@ -94,7 +97,11 @@ impl Call<'_> {
     }
 
     fn form(&self) -> ApiResult<negotiate::Form> {
-        negotiate::form(self.headers.get(http::header::ACCEPT).and_then(|value| value.to_str().ok()))
+        negotiate::form(
+            self.headers
+                .get(http::header::ACCEPT)
+                .and_then(|value| value.to_str().ok()),
+        )
     }
 }
 
@@ -113,22 +120,43 @@ fn prefix(kind: &Kind, namespace: Option<&str>) -> String {
 
 impl Api {
     pub fn new(store: Store, writer: Writer, nodes: Arc<dyn NodeDoor>) -> Api {
-        Api { parts: Arc::new(Parts { store, writer, nodes, kinds: kinds::all() }) }
+        Api {
+            parts: Arc::new(Parts {
+                store,
+                writer,
+                nodes,
+                kinds: kinds::all(),
+            }),
+        }
     }
 
     /// Answers one request of an authenticated user (`None`: anonymous).
     pub async fn handle(&self, user: Option<User>, request: Request<Body>) -> Response<Body> {
-        self.try_handle(user, request).await.unwrap_or_else(ApiError::into_response)
+        self.try_handle(user, request)
+            .await
+            .unwrap_or_else(ApiError::into_response)
     }
 
     /// A door for parts of this process, acting as `user`.
     pub fn door(&self, user: User) -> impl Door + use<> {
-        OwnDoor { api: self.clone(), user }
+        OwnDoor {
+            api: self.clone(),
+            user,
+        }
     }
 
-    async fn try_handle(&self, user: Option<User>, request: Request<Body>) -> ApiResult<Response<Body>> {
+    async fn try_handle(
+        &self,
+        user: Option<User>,
+        request: Request<Body>,
+    ) -> ApiResult<Response<Body>> {
         let target = Target::parse(request.uri().path());
-        authorize::authorize(user.as_ref(), &target, verb(request.method(), &target), request.uri().path())?;
+        authorize::authorize(
+            user.as_ref(),
+            &target,
+            verb(request.method(), &target),
+            request.uri().path(),
+        )?;
         if let Target::Resource(path) = target {
             return self.resource(&path, request).await;
         }
@@ -136,24 +164,36 @@ impl Api {
             return Err(ApiError::method_not_allowed());
         }
         let kinds = self.parts.kinds;
-        let accept = request.headers().get(http::header::ACCEPT).and_then(|value| value.to_str().ok());
+        let accept = request
+            .headers()
+            .get(http::header::ACCEPT)
+            .and_then(|value| value.to_str().ok());
         let aggregated = matches!(negotiate::form(accept), Ok(negotiate::Form::Discovery));
-        let host = request.headers().get(http::header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let host = request
+            .headers()
+            .get(http::header::HOST)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
         let value: Value = match &target {
             Target::Health => return Ok(Response::new(Body::from("ok"))),
             Target::Version => discovery::version(),
             Target::CoreVersions | Target::Groups if aggregated => {
                 let core = matches!(target, Target::CoreVersions);
-                let mut response = json_response(200, discovery::aggregated(kinds, core).to_string());
+                let mut response =
+                    json_response(200, discovery::aggregated(kinds, core).to_string());
                 response.headers_mut().insert(
                     http::header::CONTENT_TYPE,
-                    http::HeaderValue::from_static("application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"),
+                    http::HeaderValue::from_static(
+                        "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
+                    ),
                 );
                 return Ok(response);
             }
             Target::CoreVersions => discovery::core_versions(host),
             Target::Groups => discovery::groups(kinds),
-            Target::Group(name) => discovery::group(kinds, name).ok_or_else(ApiError::no_resource)?,
+            Target::Group(name) => {
+                discovery::group(kinds, name).ok_or_else(ApiError::no_resource)?
+            }
             Target::Resources { group, version } => {
                 discovery::resources(kinds, group, version).ok_or_else(ApiError::no_resource)?
             }
@@ -166,7 +206,11 @@ impl Api {
         Ok(json_response(200, value.to_string()))
     }
 
-    async fn resource(&self, path: &ResourcePath, request: Request<Body>) -> ApiResult<Response<Body>> {
+    async fn resource(
+        &self,
+        path: &ResourcePath,
+        request: Request<Body>,
+    ) -> ApiResult<Response<Body>> {
         let kind = discovery::find(self.parts.kinds, &path.group, &path.version, &path.resource)
             .ok_or_else(ApiError::no_resource)?;
         if path.namespace.is_some() && !kind.namespaced {
@@ -185,22 +229,35 @@ impl Api {
             return self.pass_on(kind, path, &query, part, request).await;
         }
         let (head, body) = request.into_parts();
-        let call = Call { kind, path, query, headers: &head.headers };
+        let call = Call {
+            kind,
+            path,
+            query,
+            headers: &head.headers,
+        };
         let on_object = path.name.is_some();
         match (head.method, part) {
             (Method::GET, None | Some(Subresource::Status)) if on_object => self.get(&call),
             (Method::GET, None) if call.query.flag("watch") => self.watch(&call),
             (Method::GET, None) => self.list(&call),
             (Method::POST, None) if !on_object => self.create(&call, body::read(body).await?).await,
-            (Method::POST, Some(Subresource::Binding)) => self.bind(&call, body::read(body).await?).await,
+            (Method::POST, Some(Subresource::Binding)) => {
+                self.bind(&call, body::read(body).await?).await
+            }
             (Method::PUT, None | Some(Subresource::Status)) if on_object => {
-                self.replace(&call, part.is_some(), body::read(body).await?).await
+                self.replace(&call, part.is_some(), body::read(body).await?)
+                    .await
             }
-            (Method::PUT, Some(Subresource::Finalize)) => self.finalize(&call, body::read(body).await?).await,
+            (Method::PUT, Some(Subresource::Finalize)) => {
+                self.finalize(&call, body::read(body).await?).await
+            }
             (Method::PATCH, None | Some(Subresource::Status)) if on_object => {
-                self.patch(&call, part.is_some(), body::read(body).await?).await
+                self.patch(&call, part.is_some(), body::read(body).await?)
+                    .await
             }
-            (Method::DELETE, None) if on_object => self.delete(&call, body::read(body).await?).await,
+            (Method::DELETE, None) if on_object => {
+                self.delete(&call, body::read(body).await?).await
+            }
             (Method::DELETE, None) => self.delete_collection(&call, body::read(body).await?).await,
             _ => Err(ApiError::method_not_allowed()),
         }
@@ -223,7 +280,9 @@ fn part_of(kind: &Kind, word: &str) -> Option<Subresource> {
 /// The verb of authorization.
 /// <https://kubernetes.io/docs/reference/access-authn-authz/authorization/#determine-the-request-verb>
 fn verb(method: &Method, target: &Target) -> &'static str {
-    let Target::Resource(path) = target else { return "get" };
+    let Target::Resource(path) = target else {
+        return "get";
+    };
     match (method.as_str(), path.name.is_some()) {
         ("GET" | "HEAD", true) => "get",
         ("GET" | "HEAD", false) => "list",
@@ -238,8 +297,9 @@ fn verb(method: &Method, target: &Target) -> &'static str {
 
 /// Decodes what this server itself stored.
 fn stored_value(json: &[u8]) -> ApiResult<Value> {
-    serde_json::from_slice(json)
-        .map_err(|error| ApiError::internal(format!("a stored object cannot be read back: {error}")))
+    serde_json::from_slice(json).map_err(|error| {
+        ApiError::internal(format!("a stored object cannot be read back: {error}"))
+    })
 }
 
 /// Adds a `Warning` header for each (RFC 9110 has retired the header; Kubernetes clients show it).
@@ -261,14 +321,21 @@ struct OwnDoor {
 }
 
 impl Door for OwnDoor {
-    fn call(&self, request: Request<Body>) -> BoxFuture<'static, Result<Response<Body>, ClientError>> {
+    fn call(
+        &self,
+        request: Request<Body>,
+    ) -> BoxFuture<'static, Result<Response<Body>, ClientError>> {
         let (api, user) = (self.api.clone(), self.user.clone());
         Box::pin(async move { Ok(api.handle(Some(user), request).await) })
     }
 }
 
 /// The list's own metadata.
-fn list_metadata(revision: crate::store::Revision, next: Option<String>, remaining: Option<u64>) -> Value {
+fn list_metadata(
+    revision: crate::store::Revision,
+    next: Option<String>,
+    remaining: Option<u64>,
+) -> Value {
     let mut metadata = json!({"resourceVersion": revision.0.to_string()});
     if let Some(next) = next {
         metadata["continue"] = next.into();

@@ -22,7 +22,9 @@ impl Api {
         let node = text(&binding, "/target/name").to_owned();
         let target_kind = text(&binding, "/target/kind");
         if node.is_empty() || !matches!(target_kind, "" | "Node") {
-            return Err(ApiError::bad_request("binding: target must name a Node (target.kind Node, target.name)"));
+            return Err(ApiError::bad_request(
+                "binding: target must name a Node (target.kind Node, target.name)",
+            ));
         }
         let uid = text(&binding, "/metadata/uid").to_owned();
         let now = metadata::timestamp(Timestamp::now());
@@ -32,11 +34,15 @@ impl Api {
                 return refuse(format!("pod {name} is another one by now (uid)"));
             }
             if !text(pod, "/metadata/deletionTimestamp").is_empty() {
-                return refuse(format!("pod {name} is being deleted, cannot be assigned to a host"));
+                return refuse(format!(
+                    "pod {name} is being deleted, cannot be assigned to a host"
+                ));
             }
             let present = text(pod, "/spec/nodeName");
             if !present.is_empty() {
-                return refuse(format!("pod {name} is already assigned to node {present:?}"));
+                return refuse(format!(
+                    "pod {name} is already assigned to node {present:?}"
+                ));
             }
             pod["spec"]["nodeName"] = node.as_str().into();
             set_scheduled(pod, &now);
@@ -78,7 +84,10 @@ impl Api {
         part: Subresource,
         mut request: Request<Body>,
     ) -> ApiResult<Response<Body>> {
-        let name = path.name.as_deref().ok_or_else(ApiError::method_not_allowed)?;
+        let name = path
+            .name
+            .as_deref()
+            .ok_or_else(ApiError::method_not_allowed)?;
         let stored = self
             .parts
             .store
@@ -90,10 +99,16 @@ impl Api {
             _ => {
                 let node = text(&object, "/spec/nodeName").to_owned();
                 if node.is_empty() {
-                    return Err(ApiError::bad_request(format!("pod {name} does not have a host assigned")));
+                    return Err(ApiError::bad_request(format!(
+                        "pod {name} does not have a host assigned"
+                    )));
                 }
                 let container = container(&object, name, query.text("container"), part)?;
-                let door = if part == Subresource::Log { "containerLogs" } else { "exec" };
+                let door = if part == Subresource::Log {
+                    "containerLogs"
+                } else {
+                    "exec"
+                };
                 let namespace = path.namespace.as_deref().unwrap_or_default();
                 // These are names of stored objects: DNS names, which need no escapes.
                 (node, format!("/{door}/{namespace}/{name}/{container}"))
@@ -103,9 +118,9 @@ impl Api {
             Some(query) => format!("{target}?{query}"),
             None => target,
         };
-        *request.uri_mut() = target
-            .parse::<Uri>()
-            .map_err(|_| ApiError::bad_request(format!("the path {target:?} cannot be passed on")))?;
+        *request.uri_mut() = target.parse::<Uri>().map_err(|_| {
+            ApiError::bad_request(format!("the path {target:?} cannot be passed on"))
+        })?;
         Ok(self.parts.nodes.call(&node, request).await)
     }
 }
@@ -121,17 +136,24 @@ fn set_scheduled(pod: &mut Value, now: &str) {
 /// The container a request means: named, annotated as default, or the only one.
 fn container(pod: &Value, name: &str, asked: Option<&str>, part: Subresource) -> ApiResult<String> {
     let names = |list_name: &str| -> Vec<&str> {
-        list(pod, list_name).iter().map(|container| text(container, "/name")).collect()
+        list(pod, list_name)
+            .iter()
+            .map(|container| text(container, "/name"))
+            .collect()
     };
     let (containers, inits) = (names("/spec/containers"), names("/spec/initContainers"));
     if let Some(asked) = asked {
         return if containers.contains(&asked) || inits.contains(&asked) {
             Ok(asked.to_owned())
         } else {
-            Err(ApiError::bad_request(format!("container {asked} is not valid for pod {name}")))
+            Err(ApiError::bad_request(format!(
+                "container {asked} is not valid for pod {name}"
+            )))
         };
     }
-    let default = pod["metadata"]["annotations"][DEFAULT_CONTAINER].as_str().unwrap_or_default();
+    let default = pod["metadata"]["annotations"][DEFAULT_CONTAINER]
+        .as_str()
+        .unwrap_or_default();
     if containers.contains(&default) {
         return Ok(default.to_owned());
     }
@@ -145,7 +167,10 @@ fn container(pod: &Value, name: &str, asked: Option<&str>, part: Subresource) ->
                 many.join(" ")
             );
             if !inits.is_empty() {
-                message.push_str(&format!(" or one of the init containers: [{}]", inits.join(" ")));
+                message.push_str(&format!(
+                    " or one of the init containers: [{}]",
+                    inits.join(" ")
+                ));
             }
             Err(ApiError::bad_request(message))
         }
@@ -158,16 +183,22 @@ mod tests {
 
     #[test]
     fn the_container_meant_is_found_or_asked_for() {
-        let pod = |containers: Value, annotations: Value| {
-            json!({"metadata": {"annotations": annotations}, "spec": {"containers": containers, "initContainers": [{"name": "i"}]}})
-        };
+        let pod = |containers: Value, annotations: Value| json!({"metadata": {"annotations": annotations}, "spec": {"containers": containers, "initContainers": [{"name": "i"}]}});
         let one = pod(json!([{"name": "a"}]), Value::Null);
         let two = pod(json!([{"name": "a"}, {"name": "b"}]), Value::Null);
-        let chosen = pod(json!([{"name": "a"}, {"name": "b"}]), json!({DEFAULT_CONTAINER: "b"}));
-        let ask = |pod: &Value, asked, part| container(pod, "p", asked, part).map_err(|error| error.message);
+        let chosen = pod(
+            json!([{"name": "a"}, {"name": "b"}]),
+            json!({DEFAULT_CONTAINER: "b"}),
+        );
+        let ask = |pod: &Value, asked, part| {
+            container(pod, "p", asked, part).map_err(|error| error.message)
+        };
         assert_eq!(ask(&one, None, Subresource::Log), Ok("a".into()));
         assert_eq!(ask(&one, Some("i"), Subresource::Log), Ok("i".into()));
-        assert_eq!(ask(&one, Some("x"), Subresource::Log), Err("container x is not valid for pod p".into()));
+        assert_eq!(
+            ask(&one, Some("x"), Subresource::Log),
+            Err("container x is not valid for pod p".into())
+        );
         assert_eq!(ask(&chosen, None, Subresource::Log), Ok("b".into()));
         assert_eq!(ask(&two, None, Subresource::Exec), Ok("a".into()));
         assert_eq!(

@@ -27,7 +27,9 @@ impl Query {
         let mut parameters = HashMap::new();
         for (name, value) in form_urlencoded::parse(text.unwrap_or_default().as_bytes()) {
             if parameters.len() >= PARAMETERS_MAX {
-                return Err(ApiError::bad_request(format!("more than {PARAMETERS_MAX} query parameters")));
+                return Err(ApiError::bad_request(format!(
+                    "more than {PARAMETERS_MAX} query parameters"
+                )));
             }
             parameters.insert(name.into_owned(), value.into_owned());
         }
@@ -36,29 +38,40 @@ impl Query {
 
     /// The parameter's text; empty counts as absent.
     pub fn text(&self, name: &str) -> Option<&str> {
-        self.parameters.get(name).map(String::as_str).filter(|value| !value.is_empty())
+        self.parameters
+            .get(name)
+            .map(String::as_str)
+            .filter(|value| !value.is_empty())
     }
 
     pub fn number<N: std::str::FromStr>(&self, name: &str) -> ApiResult<Option<N>> {
         self.text(name)
             .map(|value| {
-                value
-                    .parse()
-                    .map_err(|_| ApiError::bad_request(format!("query parameter {name}: {value:?} is no number it can be")))
+                value.parse().map_err(|_| {
+                    ApiError::bad_request(format!(
+                        "query parameter {name}: {value:?} is no number it can be"
+                    ))
+                })
             })
             .transpose()
     }
 
     /// `true`, `1` and the bare name are true.
     pub fn flag(&self, name: &str) -> bool {
-        self.parameters.get(name).is_some_and(|value| matches!(value.as_str(), "" | "1" | "true" | "True"))
+        self.parameters
+            .get(name)
+            .is_some_and(|value| matches!(value.as_str(), "" | "1" | "true" | "True"))
     }
 
     pub fn revision(&self) -> ApiResult<Option<Revision>> {
-        let Some(text) = self.text("resourceVersion") else { return Ok(None) };
-        let number = text
-            .parse()
-            .map_err(|_| ApiError::bad_request(format!("resourceVersion: Invalid value: {text:?}: must be a number")))?;
+        let Some(text) = self.text("resourceVersion") else {
+            return Ok(None);
+        };
+        let number = text.parse().map_err(|_| {
+            ApiError::bad_request(format!(
+                "resourceVersion: Invalid value: {text:?}: must be a number"
+            ))
+        })?;
         Ok(Some(Revision(number)))
     }
 
@@ -80,7 +93,9 @@ impl Query {
         match self.text("dryRun") {
             None => Ok(false),
             Some("All") => Ok(true),
-            Some(other) => Err(ApiError::bad_request(format!("dryRun: Unsupported value: {other:?}: supported values: \"All\""))),
+            Some(other) => Err(ApiError::bad_request(format!(
+                "dryRun: Unsupported value: {other:?}: supported values: \"All\""
+            ))),
         }
     }
 }

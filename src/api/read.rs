@@ -25,11 +25,17 @@ impl Continue {
     }
 
     fn decode(token: &str, prefix: &str) -> ApiResult<Continue> {
-        let token: Option<Continue> =
-            URL_SAFE_NO_PAD.decode(token).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let token: Option<Continue> = URL_SAFE_NO_PAD
+            .decode(token)
+            .ok()
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok());
         token
             .filter(|token| token.start.starts_with(prefix))
-            .ok_or_else(|| ApiError::bad_request("continue key is not valid: take it from the list before, unchanged"))
+            .ok_or_else(|| {
+                ApiError::bad_request(
+                    "continue key is not valid: take it from the list before, unchanged",
+                )
+            })
     }
 }
 
@@ -42,7 +48,10 @@ pub(super) struct Selectors {
 impl Selectors {
     pub(super) fn of(call: &Call<'_>) -> ApiResult<Selectors> {
         let labels = LabelSelector::parse(call.query.text("labelSelector").unwrap_or_default());
-        let fields = FieldSelector::parse(call.query.text("fieldSelector").unwrap_or_default(), call.kind.selectable);
+        let fields = FieldSelector::parse(
+            call.query.text("fieldSelector").unwrap_or_default(),
+            call.kind.selectable,
+        );
         Ok(Selectors {
             labels: labels.map_err(ApiError::bad_request)?,
             fields: fields.map_err(ApiError::bad_request)?,
@@ -69,13 +78,26 @@ impl Api {
     pub(super) fn list(&self, call: &Call<'_>) -> ApiResult<Response<Body>> {
         let selectors = Selectors::of(call)?;
         let prefix = prefix(call.kind, call.path.namespace.as_deref());
-        let limit = call.query.number::<usize>("limit")?.filter(|&limit| limit > 0);
+        let limit = call
+            .query
+            .number::<usize>("limit")?
+            .filter(|&limit| limit > 0);
         let options = match call.query.text("continue") {
             Some(token) => {
                 let token = Continue::decode(token, &prefix)?;
-                ListOptions { prefix, at: Some(Revision(token.rv)), after: Some(Key(token.start)), limit }
+                ListOptions {
+                    prefix,
+                    at: Some(Revision(token.rv)),
+                    after: Some(Key(token.start)),
+                    limit,
+                }
             }
-            None => ListOptions { at: revision_asked(call, &self.parts.store)?, prefix, after: None, limit },
+            None => ListOptions {
+                at: revision_asked(call, &self.parts.store)?,
+                prefix,
+                after: None,
+                limit,
+            },
         };
         let continued = options.after.is_some();
         let page = collect(&self.parts.store, options, &selectors).map_err(|error| {
@@ -87,7 +109,11 @@ impl Api {
             error
         })?;
         let next = page.more.then(|| page.items.last()).flatten().map(|last| {
-            Continue { rv: page.revision.0, start: last.key.0.clone() }.encode()
+            Continue {
+                rv: page.revision.0,
+                start: last.key.0.clone(),
+            }
+            .encode()
         });
         let remaining = page.remaining.filter(|_| selectors.is_empty());
         let metadata = list_metadata(page.revision, next, remaining);
@@ -95,12 +121,19 @@ impl Api {
         match call.form()? {
             Form::Json | Form::Discovery => Ok(form::list(call.kind, metadata, items.collect())),
             Form::Table => {
-                let objects = items.map(|json| stored_value(&json)).collect::<ApiResult<Vec<_>>>()?;
+                let objects = items
+                    .map(|json| stored_value(&json))
+                    .collect::<ApiResult<Vec<_>>>()?;
                 let include = form::include_object(&call.query)?;
-                Ok(json_response(200, form::table(call.kind, &objects, metadata, include, true).to_string()))
+                Ok(json_response(
+                    200,
+                    form::table(call.kind, &objects, metadata, include, true).to_string(),
+                ))
             }
             Form::Metadata => {
-                let objects = items.map(|json| Ok(form::partial(&stored_value(&json)?))).collect::<ApiResult<Vec<_>>>()?;
+                let objects = items
+                    .map(|json| Ok(form::partial(&stored_value(&json)?)))
+                    .collect::<ApiResult<Vec<_>>>()?;
                 let list = json!({
                     "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1",
                     "metadata": metadata, "items": objects,
@@ -116,9 +149,9 @@ fn revision_asked(call: &Call<'_>, store: &Store) -> ApiResult<Option<Revision>>
     let revision = call.query.revision()?;
     match (call.query.text("resourceVersionMatch"), revision) {
         (Some("Exact"), Some(revision)) if revision.0 > 0 => Ok(Some(revision)),
-        (Some("Exact" | "NotOlderThan"), None) => {
-            Err(ApiError::bad_request("resourceVersionMatch is forbidden unless resourceVersion is provided"))
-        }
+        (Some("Exact" | "NotOlderThan"), None) => Err(ApiError::bad_request(
+            "resourceVersionMatch is forbidden unless resourceVersion is provided",
+        )),
         (None | Some("NotOlderThan"), Some(asked)) => {
             let current = store.revision();
             if asked > current {
@@ -137,13 +170,25 @@ fn revision_asked(call: &Call<'_>, store: &Store) -> ApiResult<Option<Revision>>
 const SCAN_ROWS: usize = 500;
 
 /// A page of what the selectors choose. With selectors the store is scanned in bounded steps until the page is full.
-pub(super) fn collect(store: &Store, options: ListOptions, selectors: &Selectors) -> ApiResult<Page> {
+pub(super) fn collect(
+    store: &Store,
+    options: ListOptions,
+    selectors: &Selectors,
+) -> ApiResult<Page> {
     if selectors.is_empty() {
         return Ok(store.list(&options)?);
     }
     let limit = options.limit.unwrap_or(usize::MAX);
-    let mut step = ListOptions { limit: Some(SCAN_ROWS), ..options };
-    let mut found = Page { items: Vec::new(), revision: Revision(0), more: false, remaining: None };
+    let mut step = ListOptions {
+        limit: Some(SCAN_ROWS),
+        ..options
+    };
+    let mut found = Page {
+        items: Vec::new(),
+        revision: Revision(0),
+        more: false,
+        remaining: None,
+    };
     loop {
         let page = store.list(&step)?;
         found.revision = page.revision;
@@ -172,8 +217,14 @@ mod tests {
 
     #[test]
     fn continue_tokens_come_back_and_do_not_leave_their_collection() {
-        let token = Continue { rv: 7, start: "pods/default/web".into() };
-        assert_eq!(Continue::decode(&token.encode(), "pods/default/").ok(), Some(token.clone()));
+        let token = Continue {
+            rv: 7,
+            start: "pods/default/web".into(),
+        };
+        assert_eq!(
+            Continue::decode(&token.encode(), "pods/default/").ok(),
+            Some(token.clone())
+        );
         assert!(Continue::decode(&token.encode(), "secrets/").is_err());
         assert!(Continue::decode("!", "pods/").is_err());
     }

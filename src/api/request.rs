@@ -16,7 +16,10 @@ pub enum Target {
     /// `/apis/{group}`
     Group(String),
     /// `/api/v1`, `/apis/{group}/{version}`
-    Resources { group: String, version: String },
+    Resources {
+        group: String,
+        version: String,
+    },
     OpenApiIndex,
     /// `/openapi/v3/{api/v1 | apis/group/version}`
     OpenApi(String),
@@ -59,10 +62,14 @@ impl Target {
             ["apis", group] => Target::Group((*group).to_owned()),
             ["openapi", "v3"] => Target::OpenApiIndex,
             ["openapi", "v3", rest @ ..] => Target::OpenApi(rest.join("/")),
-            ["api", version] => Target::Resources { group: String::new(), version: (*version).to_owned() },
-            ["apis", group, version] => {
-                Target::Resources { group: (*group).to_owned(), version: (*version).to_owned() }
-            }
+            ["api", version] => Target::Resources {
+                group: String::new(),
+                version: (*version).to_owned(),
+            },
+            ["apis", group, version] => Target::Resources {
+                group: (*group).to_owned(),
+                version: (*version).to_owned(),
+            },
             ["api", version, rest @ ..] => resource("", version, rest),
             ["apis", group, version, rest @ ..] => resource(group, version, rest),
             _ => Target::Unknown,
@@ -73,13 +80,17 @@ impl Target {
 fn resource(group: &str, version: &str, words: &[&str]) -> Target {
     let (namespace, words) = match words {
         ["namespaces", namespace, rest @ ..]
-            if rest.first().is_some_and(|first| !NAMESPACE_SUBRESOURCES.contains(first)) =>
+            if rest
+                .first()
+                .is_some_and(|first| !NAMESPACE_SUBRESOURCES.contains(first)) =>
         {
             (Some((*namespace).to_owned()), rest)
         }
         other => (None, other),
     };
-    let Some((resource, rest)) = words.split_first() else { return Target::Unknown };
+    let Some((resource, rest)) = words.split_first() else {
+        return Target::Unknown;
+    };
     let mut rest = rest.iter();
     Target::Resource(ResourcePath {
         group: group.to_owned(),
@@ -96,7 +107,13 @@ fn resource(group: &str, version: &str, words: &[&str]) -> Target {
 mod tests {
     use super::*;
 
-    fn path(namespace: Option<&str>, resource: &str, name: Option<&str>, part: Option<&str>, rest: &str) -> Target {
+    fn path(
+        namespace: Option<&str>,
+        resource: &str,
+        name: Option<&str>,
+        part: Option<&str>,
+        rest: &str,
+    ) -> Target {
         Target::Resource(ResourcePath {
             group: String::new(),
             version: "v1".into(),
@@ -117,17 +134,47 @@ mod tests {
             ("/api", Target::CoreVersions),
             ("/apis/", Target::Groups),
             ("/apis/apps", Target::Group("apps".into())),
-            ("/api/v1", Target::Resources { group: String::new(), version: "v1".into() }),
+            (
+                "/api/v1",
+                Target::Resources {
+                    group: String::new(),
+                    version: "v1".into(),
+                },
+            ),
             ("/openapi/v3", Target::OpenApiIndex),
-            ("/openapi/v3/apis/apps/v1", Target::OpenApi("apis/apps/v1".into())),
+            (
+                "/openapi/v3/apis/apps/v1",
+                Target::OpenApi("apis/apps/v1".into()),
+            ),
             ("/api/v1/pods", path(None, "pods", None, None, "")),
-            ("/api/v1/namespaces", path(None, "namespaces", None, None, "")),
-            ("/api/v1/namespaces/a", path(None, "namespaces", Some("a"), None, "")),
-            ("/api/v1/namespaces/a/finalize", path(None, "namespaces", Some("a"), Some("finalize"), "")),
-            ("/api/v1/namespaces/a/pods", path(Some("a"), "pods", None, None, "")),
-            ("/api/v1/namespaces/a/pods/b/log", path(Some("a"), "pods", Some("b"), Some("log"), "")),
-            ("/api/v1/nodes/n/proxy/images/pull", path(None, "nodes", Some("n"), Some("proxy"), "images/pull")),
-            ("/api/v1/namespaces/a/events/x%3Ay", path(Some("a"), "events", Some("x:y"), None, "")),
+            (
+                "/api/v1/namespaces",
+                path(None, "namespaces", None, None, ""),
+            ),
+            (
+                "/api/v1/namespaces/a",
+                path(None, "namespaces", Some("a"), None, ""),
+            ),
+            (
+                "/api/v1/namespaces/a/finalize",
+                path(None, "namespaces", Some("a"), Some("finalize"), ""),
+            ),
+            (
+                "/api/v1/namespaces/a/pods",
+                path(Some("a"), "pods", None, None, ""),
+            ),
+            (
+                "/api/v1/namespaces/a/pods/b/log",
+                path(Some("a"), "pods", Some("b"), Some("log"), ""),
+            ),
+            (
+                "/api/v1/nodes/n/proxy/images/pull",
+                path(None, "nodes", Some("n"), Some("proxy"), "images/pull"),
+            ),
+            (
+                "/api/v1/namespaces/a/events/x%3Ay",
+                path(Some("a"), "events", Some("x:y"), None, ""),
+            ),
             ("/", Target::Unknown),
             ("/nothing", Target::Unknown),
             ("/api/v1/%FF", Target::Unknown),

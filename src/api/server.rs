@@ -33,13 +33,20 @@ const DRAIN: Duration = Duration::from_millis(500);
 const AUTHENTICATED: &str = "system:authenticated";
 
 /// Serves `api` on `listener` until `stop`.
-pub async fn serve(api: Api, listener: TcpListener, tls: rustls::ServerConfig, stop: CancellationToken) {
+pub async fn serve(
+    api: Api,
+    listener: TcpListener,
+    tls: rustls::ServerConfig,
+    stop: CancellationToken,
+) {
     let acceptor = TlsAcceptor::from(Arc::new(tls));
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let connections = TaskTracker::new();
     let last_call = stop.child_token();
     loop {
-        let Ok(place) = room.clone().acquire_owned().await else { return };
+        let Ok(place) = room.clone().acquire_owned().await else {
+            return;
+        };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = stop.cancelled() => break,
@@ -70,17 +77,33 @@ async fn connection(api: Api, socket: TcpStream, acceptor: TlsAcceptor, stop: Ca
         Ok(Err(error)) => return tracing::debug!("TLS handshake failed: {error}"),
         Err(_) => return tracing::debug!("TLS handshake took too long"),
     };
-    let user = stream.get_ref().1.peer_certificates().and_then(<[_]>::first).and_then(holder).map(|holder| User {
-        name: holder.common_name,
-        groups: holder.organisations.into_iter().chain([AUTHENTICATED.to_owned()]).collect(),
-    });
+    let user = stream
+        .get_ref()
+        .1
+        .peer_certificates()
+        .and_then(<[_]>::first)
+        .and_then(holder)
+        .map(|holder| User {
+            name: holder.common_name,
+            groups: holder
+                .organisations
+                .into_iter()
+                .chain([AUTHENTICATED.to_owned()])
+                .collect(),
+        });
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         let (api, user) = (api.clone(), user.clone());
         async move { Ok::<_, Infallible>(api.handle(user, request.map(Body::new)).await) }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX);
     let serving = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     tokio::pin!(serving);
     let result = tokio::select! {

@@ -22,12 +22,21 @@ pub type ApiResult<T> = Result<T, ApiError>;
 
 /// `pods`, `deployments.apps`.
 pub fn qualified(kind: &Kind) -> String {
-    if kind.group.is_empty() { kind.plural.to_owned() } else { format!("{}.{}", kind.plural, kind.group) }
+    if kind.group.is_empty() {
+        kind.plural.to_owned()
+    } else {
+        format!("{}.{}", kind.plural, kind.group)
+    }
 }
 
 impl ApiError {
     fn new(code: u16, reason: &'static str, message: impl Into<String>) -> ApiError {
-        ApiError { code, reason, message: message.into(), details: Value::Null }
+        ApiError {
+            code,
+            reason,
+            message: message.into(),
+            details: Value::Null,
+        }
     }
 
     fn about(mut self, kind: &Kind, name: &str) -> ApiError {
@@ -52,16 +61,29 @@ impl ApiError {
     }
 
     pub fn not_found(kind: &Kind, name: &str) -> ApiError {
-        ApiError::new(404, "NotFound", format!("{} {name:?} not found", qualified(kind))).about(kind, name)
+        ApiError::new(
+            404,
+            "NotFound",
+            format!("{} {name:?} not found", qualified(kind)),
+        )
+        .about(kind, name)
     }
 
     /// No such path.
     pub fn no_resource() -> ApiError {
-        ApiError::new(404, "NotFound", "the server could not find the requested resource")
+        ApiError::new(
+            404,
+            "NotFound",
+            "the server could not find the requested resource",
+        )
     }
 
     pub fn method_not_allowed() -> ApiError {
-        ApiError::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+        ApiError::new(
+            405,
+            "MethodNotAllowed",
+            "the server does not allow this method on the requested resource",
+        )
     }
 
     pub fn not_acceptable() -> ApiError {
@@ -73,11 +95,19 @@ impl ApiError {
     }
 
     pub fn already_exists(kind: &Kind, name: &str) -> ApiError {
-        ApiError::new(409, "AlreadyExists", format!("{} {name:?} already exists", qualified(kind))).about(kind, name)
+        ApiError::new(
+            409,
+            "AlreadyExists",
+            format!("{} {name:?} already exists", qualified(kind)),
+        )
+        .about(kind, name)
     }
 
     pub fn conflict(kind: &Kind, name: &str, why: &str) -> ApiError {
-        let message = format!("Operation cannot be fulfilled on {} {name:?}: {why}", qualified(kind));
+        let message = format!(
+            "Operation cannot be fulfilled on {} {name:?}: {why}",
+            qualified(kind)
+        );
         ApiError::new(409, "Conflict", message).about(kind, name)
     }
 
@@ -94,7 +124,11 @@ impl ApiError {
     }
 
     pub fn too_large(what: &str, bytes_max: usize) -> ApiError {
-        ApiError::new(413, "RequestEntityTooLarge", format!("{what} is too large: at most {bytes_max} bytes are accepted"))
+        ApiError::new(
+            413,
+            "RequestEntityTooLarge",
+            format!("{what} is too large: at most {bytes_max} bytes are accepted"),
+        )
     }
 
     pub fn unsupported_media_type(message: impl Into<String>) -> ApiError {
@@ -103,7 +137,10 @@ impl ApiError {
 
     /// 422 with one cause per field.
     pub fn invalid(kind: &Kind, name: &str, errors: &[FieldError]) -> ApiError {
-        let each: Vec<String> = errors.iter().map(|error| format!("{}: {}", error.field, error.message)).collect();
+        let each: Vec<String> = errors
+            .iter()
+            .map(|error| format!("{}: {}", error.field, error.message))
+            .collect();
         let list = match each.as_slice() {
             [one] => one.clone(),
             many => format!("[{}]", many.join(", ")),
@@ -118,7 +155,11 @@ impl ApiError {
         }
         ApiError {
             details,
-            ..ApiError::new(422, "Invalid", format!("{} {name:?} is invalid: {list}", kind.kind))
+            ..ApiError::new(
+                422,
+                "Invalid",
+                format!("{} {name:?} is invalid: {list}", kind.kind),
+            )
         }
     }
 
@@ -127,7 +168,11 @@ impl ApiError {
     }
 
     pub fn internal(message: impl Into<String>) -> ApiError {
-        ApiError::new(500, "InternalError", format!("Internal error occurred: {}", message.into()))
+        ApiError::new(
+            500,
+            "InternalError",
+            format!("Internal error occurred: {}", message.into()),
+        )
     }
 
     pub fn unavailable(message: impl Into<String>) -> ApiError {
@@ -158,12 +203,14 @@ impl ApiError {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> ApiError {
         match error {
-            StoreError::Compacted { asked, oldest } => {
-                ApiError::expired(format!("too old resource version: {} ({})", asked.0, oldest.0))
-            }
-            StoreError::Future { asked, current } => {
-                ApiError::timeout(format!("Too large resource version: {}, current: {}", asked.0, current.0))
-            }
+            StoreError::Compacted { asked, oldest } => ApiError::expired(format!(
+                "too old resource version: {} ({})",
+                asked.0, oldest.0
+            )),
+            StoreError::Future { asked, current } => ApiError::timeout(format!(
+                "Too large resource version: {}, current: {}",
+                asked.0, current.0
+            )),
             other => ApiError::internal(other.to_string()),
         }
     }
@@ -174,7 +221,7 @@ impl From<WriteError> for ApiError {
         match error {
             WriteError::TooLarge { bytes_max, .. } => ApiError::too_large("the object", bytes_max),
             WriteError::NoLeader | WriteError::Closed => ApiError::unavailable(error.to_string()),
-            WriteError::Disk(_) => ApiError::internal(error.to_string()),
+            WriteError::Disk(_) | WriteError::Invalid(_) => ApiError::internal(error.to_string()),
         }
     }
 }
@@ -182,10 +229,12 @@ impl From<WriteError> for ApiError {
 /// An answer with a JSON body.
 pub fn json_response(code: u16, body: impl Into<Body>) -> Response<Body> {
     let mut response = Response::new(body.into());
-    *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    *response.status_mut() =
+        StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        header::HeaderValue::from_static("application/json"),
+    );
     response
 }
 

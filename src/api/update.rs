@@ -22,19 +22,36 @@ enum Tried {
 }
 
 impl Api {
-    pub(super) async fn replace(&self, call: &Call<'_>, status: bool, body: Bytes) -> ApiResult<Response<Body>> {
+    pub(super) async fn replace(
+        &self,
+        call: &Call<'_>,
+        status: bool,
+        body: Bytes,
+    ) -> ApiResult<Response<Body>> {
         let kind = call.kind;
         let mut object = body::decode(call.headers, &body)?;
         let warnings = body::check(kind, &mut object, call.query.field_validation()?)?;
         let (name, key) = (call.name()?, call.key()?);
-        metadata::place(kind, &mut object, call.path.namespace.as_deref(), Some(name))?;
+        metadata::place(
+            kind,
+            &mut object,
+            call.path.namespace.as_deref(),
+            Some(name),
+        )?;
         for _ in 0..ATTEMPTS_MAX {
-            let old = self.parts.store.get(&key)?.ok_or_else(|| ApiError::not_found(kind, name))?;
+            let old = self
+                .parts
+                .store
+                .get(&key)?
+                .ok_or_else(|| ApiError::not_found(kind, name))?;
             // Without a resourceVersion the client means: whatever is there.
             check_revision(kind, name, &object, &old)?;
             match self.write(call, &key, &old, object.clone(), status).await? {
                 Tried::Written(json) => {
-                    return Ok(with_warnings(form::object(kind, call.form()?, &call.query, 200, json)?, &warnings));
+                    return Ok(with_warnings(
+                        form::object(kind, call.form()?, &call.query, 200, json)?,
+                        &warnings,
+                    ));
                 }
                 Tried::Overtaken => {}
             }
@@ -42,7 +59,12 @@ impl Api {
         Err(ApiError::modified(kind, name))
     }
 
-    pub(super) async fn patch(&self, call: &Call<'_>, status: bool, body: Bytes) -> ApiResult<Response<Body>> {
+    pub(super) async fn patch(
+        &self,
+        call: &Call<'_>,
+        status: bool,
+        body: Bytes,
+    ) -> ApiResult<Response<Body>> {
         let kind = call.kind;
         let (name, key) = (call.name()?, call.key()?);
         let content_type = body::media_type(call.headers);
@@ -53,21 +75,37 @@ impl Api {
         }
         let validation = call.query.field_validation()?;
         for _ in 0..ATTEMPTS_MAX {
-            let old = self.parts.store.get(&key)?.ok_or_else(|| ApiError::not_found(kind, name))?;
+            let old = self
+                .parts
+                .store
+                .get(&key)?
+                .ok_or_else(|| ApiError::not_found(kind, name))?;
             let before = stored_value(&old.json)?;
-            let mut object = patch::apply(content_type, kind.kind, &before, &body).map_err(|error| match error {
-                patch::PatchError::Malformed(why) => ApiError::bad_request(why),
-                patch::PatchError::NotApplicable(why) => ApiError::unprocessable(why),
-            })?;
+            let mut object = patch::apply(content_type, kind.kind, &before, &body).map_err(
+                |error| match error {
+                    patch::PatchError::Malformed(why) => ApiError::bad_request(why),
+                    patch::PatchError::NotApplicable(why) => ApiError::unprocessable(why),
+                },
+            )?;
             if !object.is_object() {
-                return Err(ApiError::unprocessable("the patched object is not an object"));
+                return Err(ApiError::unprocessable(
+                    "the patched object is not an object",
+                ));
             }
             let warnings = check_patched(kind, &before, &mut object, validation)?;
-            metadata::place(kind, &mut object, call.path.namespace.as_deref(), Some(name))?;
+            metadata::place(
+                kind,
+                &mut object,
+                call.path.namespace.as_deref(),
+                Some(name),
+            )?;
             check_revision(kind, name, &object, &old)?;
             match self.write(call, &key, &old, object, status).await? {
                 Tried::Written(json) => {
-                    return Ok(with_warnings(form::object(kind, call.form()?, &call.query, 200, json)?, &warnings));
+                    return Ok(with_warnings(
+                        form::object(kind, call.form()?, &call.query, 200, json)?,
+                        &warnings,
+                    ));
                 }
                 Tried::Overtaken => {}
             }
@@ -75,7 +113,14 @@ impl Api {
         Err(ApiError::modified(kind, name))
     }
 
-    async fn write(&self, call: &Call<'_>, key: &Key, old: &Stored, object: Value, status: bool) -> ApiResult<Tried> {
+    async fn write(
+        &self,
+        call: &Call<'_>,
+        key: &Key,
+        old: &Stored,
+        object: Value,
+        status: bool,
+    ) -> ApiResult<Tried> {
         let kind = call.kind;
         let before = stored_value(&old.json)?;
         let object = prepared(kind, &before, object, status)?;
@@ -87,16 +132,25 @@ impl Api {
             return Ok(Tried::Written(fill(&encoded, old.revision)));
         }
         if is_finished(&object) {
-            return self.remove(kind, key, old, &object).await.map(|removed| match removed {
-                Some(revision) => Tried::Written(fill(&encoded, revision)),
-                None => Tried::Overtaken,
-            });
+            return self
+                .remove(kind, key, old, &object)
+                .await
+                .map(|removed| match removed {
+                    Some(revision) => Tried::Written(fill(&encoded, revision)),
+                    None => Tried::Overtaken,
+                });
         }
-        let put = Op::Put { key: key.clone(), body: encoded.clone(), expect: Expect::Revision(old.revision) };
-        Ok(match self.parts.writer.commit(Txn { ops: vec![put] }).await? {
-            TxnOutcome::Committed { revision } => Tried::Written(fill(&encoded, revision)),
-            TxnOutcome::Conflict { .. } => Tried::Overtaken,
-        })
+        let put = Op::Put {
+            key: key.clone(),
+            body: encoded.clone(),
+            expect: Expect::Revision(old.revision),
+        };
+        Ok(
+            match self.parts.writer.commit(Txn { ops: vec![put] }).await? {
+                TxnOutcome::Committed { revision } => Tried::Written(fill(&encoded, revision)),
+                TxnOutcome::Conflict { .. } => Tried::Overtaken,
+            },
+        )
     }
 
     /// Reads, changes and writes one object on the server's own account, until no one else is in the way.
@@ -108,12 +162,22 @@ impl Api {
         mut change: impl FnMut(&mut Value) -> ApiResult<()>,
     ) -> ApiResult<Bytes> {
         for _ in 0..ATTEMPTS_MAX {
-            let old = self.parts.store.get(key)?.ok_or_else(|| ApiError::not_found(kind, name))?;
+            let old = self
+                .parts
+                .store
+                .get(key)?
+                .ok_or_else(|| ApiError::not_found(kind, name))?;
             let mut object = stored_value(&old.json)?;
             change(&mut object)?;
             let encoded = encode(&object)?;
-            let put = Op::Put { key: key.clone(), body: encoded.clone(), expect: Expect::Revision(old.revision) };
-            if let TxnOutcome::Committed { revision } = self.parts.writer.commit(Txn { ops: vec![put] }).await? {
+            let put = Op::Put {
+                key: key.clone(),
+                body: encoded.clone(),
+                expect: Expect::Revision(old.revision),
+            };
+            if let TxnOutcome::Committed { revision } =
+                self.parts.writer.commit(Txn { ops: vec![put] }).await?
+            {
                 return Ok(fill(&encoded, revision));
             }
         }
@@ -136,7 +200,11 @@ fn prepared(kind: &Kind, before: &Value, mut object: Value, status: bool) -> Api
         errors.extend(kind.strategy.validate(&object));
         errors.extend(kind.strategy.validate_update(before, &object));
     }
-    if errors.is_empty() { Ok(object) } else { Err(ApiError::invalid(kind, name, &errors)) }
+    if errors.is_empty() {
+        Ok(object)
+    } else {
+        Err(ApiError::invalid(kind, name, &errors))
+    }
 }
 
 /// The client's precondition: the revision and uid it names, if it names them.
@@ -150,14 +218,21 @@ fn check_revision(kind: &Kind, name: &str, object: &Value, old: &Stored) -> ApiR
         return Err(ApiError::conflict(
             kind,
             name,
-            &format!("Precondition failed: UID in precondition: {uid}, which is not the UID in object meta"),
+            &format!(
+                "Precondition failed: UID in precondition: {uid}, which is not the UID in object meta"
+            ),
         ));
     }
     Ok(())
 }
 
 /// Checks types and names; a field that was unknown before the patch already is not held against it.
-fn check_patched(kind: &Kind, before: &Value, object: &mut Value, validation: FieldValidation) -> ApiResult<Vec<String>> {
+fn check_patched(
+    kind: &Kind,
+    before: &Value,
+    object: &mut Value,
+    validation: FieldValidation,
+) -> ApiResult<Vec<String>> {
     if object.to_string().len() > OBJECT_BYTES_MAX {
         return Err(ApiError::too_large("the patched object", OBJECT_BYTES_MAX));
     }
@@ -170,16 +245,27 @@ fn check_patched(kind: &Kind, before: &Value, object: &mut Value, validation: Fi
             .map(|path| format!("unknown field {path:?}"))
             .collect();
         if !fresh.is_empty() {
-            return Err(ApiError::bad_request(format!("strict decoding error: {}", fresh.join(", "))));
+            return Err(ApiError::bad_request(format!(
+                "strict decoding error: {}",
+                fresh.join(", ")
+            )));
         }
     }
-    let softer = if validation == FieldValidation::Strict { FieldValidation::Ignore } else { validation };
+    let softer = if validation == FieldValidation::Strict {
+        FieldValidation::Ignore
+    } else {
+        validation
+    };
     body::check(kind, object, softer)
 }
 
 fn same_but_revision(before: &Value, object: &Value) -> bool {
-    let (Some(one), Some(other)) = (before.as_object(), object.as_object()) else { return false };
-    let rest = |fields: &serde_json::Map<String, Value>| fields.keys().filter(|name| *name != "metadata").count();
+    let (Some(one), Some(other)) = (before.as_object(), object.as_object()) else {
+        return false;
+    };
+    let rest = |fields: &serde_json::Map<String, Value>| {
+        fields.keys().filter(|name| *name != "metadata").count()
+    };
     let metadata = |fields: &serde_json::Map<String, Value>| {
         let mut metadata = fields.get("metadata").cloned().unwrap_or_default();
         if let Some(metadata) = metadata.as_object_mut() {
@@ -188,7 +274,10 @@ fn same_but_revision(before: &Value, object: &Value) -> bool {
         metadata
     };
     rest(one) == rest(other)
-        && one.iter().filter(|(name, _)| *name != "metadata").all(|(name, value)| other.get(name) == Some(value))
+        && one
+            .iter()
+            .filter(|(name, _)| *name != "metadata")
+            .all(|(name, value)| other.get(name) == Some(value))
         && metadata(one) == metadata(other)
 }
 
@@ -198,5 +287,7 @@ pub(super) fn is_finished(object: &Value) -> bool {
     metadata["deletionTimestamp"].is_string()
         && list(object, "/metadata/finalizers").is_empty()
         && metadata["deletionGracePeriodSeconds"].as_i64().unwrap_or(0) == 0
-        && object["spec"]["finalizers"].as_array().is_none_or(Vec::is_empty)
+        && object["spec"]["finalizers"]
+            .as_array()
+            .is_none_or(Vec::is_empty)
 }

@@ -52,14 +52,23 @@ impl Api {
         let bookmarks = call.query.flag("allowWatchBookmarks");
         let initial_events = call.query.flag("sendInitialEvents");
         if initial_events && call.query.text("resourceVersionMatch") != Some("NotOlderThan") {
-            return Err(ApiError::bad_request("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"));
+            return Err(ApiError::bad_request(
+                "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+            ));
         }
         let asked = call.query.revision()?.filter(|revision| revision.0 > 0);
         // From a revision: what came after it. From none: the present state first.
         let (from, initial) = match asked {
             Some(from) if !initial_events => (from, Vec::new()),
             _ => {
-                let page = collect(store, ListOptions { prefix: prefix.clone(), ..ListOptions::default() }, &selectors)?;
+                let page = collect(
+                    store,
+                    ListOptions {
+                        prefix: prefix.clone(),
+                        ..ListOptions::default()
+                    },
+                    &selectors,
+                )?;
                 (page.revision, page.items)
             }
         };
@@ -134,7 +143,9 @@ impl Stream {
             };
         }
         let chosen = |json: &Option<Bytes>| {
-            json.as_ref().is_some_and(|json| stored_value(json).is_ok_and(|object| self.selectors.matches(&object)))
+            json.as_ref().is_some_and(|json| {
+                stored_value(json).is_ok_and(|object| self.selectors.matches(&object))
+            })
         };
         let (before, after) = (chosen(&change.before), chosen(&change.after));
         match (before, after, &change.before, &change.after) {
@@ -178,7 +189,8 @@ impl Stream {
     }
 
     fn bookmark(&mut self, revision: Revision, initial_end: bool) {
-        let mut metadata = json!({"resourceVersion": revision.0.to_string(), "creationTimestamp": null});
+        let mut metadata =
+            json!({"resourceVersion": revision.0.to_string(), "creationTimestamp": null});
         if initial_end {
             metadata["annotations"] = json!({INITIAL_EVENTS_END: "true"});
         }
@@ -190,7 +202,8 @@ impl Stream {
             Form::Table => form::table(self.kind, &[], metadata, self.include, false),
             _ => json!({"kind": kind, "apiVersion": api_version, "metadata": metadata}),
         };
-        self.ready.push_back(line("BOOKMARK", object.to_string().as_bytes()));
+        self.ready
+            .push_back(line("BOOKMARK", object.to_string().as_bytes()));
         self.next_bookmark = Instant::now() + BOOKMARK_INTERVAL;
     }
 
@@ -199,7 +212,8 @@ impl Stream {
     }
 
     fn error(&mut self, error: &ApiError) {
-        self.ready.push_back(line("ERROR", error.to_value().to_string().as_bytes()));
+        self.ready
+            .push_back(line("ERROR", error.to_value().to_string().as_bytes()));
         self.ended = true;
     }
 }

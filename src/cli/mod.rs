@@ -30,7 +30,6 @@ mod logs;
 mod manifest;
 mod node_args;
 mod print;
-mod record;
 mod reset;
 mod resource_args;
 mod terminal;
@@ -45,8 +44,6 @@ type Outcome = Result<ExitCode, anyhow::Error>;
 
 /// Where a node keeps its data unless told otherwise.
 const DATA_DIR: &str = "/var/lib/coracle";
-/// Where a node keeps sockets and locks: on tmpfs, gone after a reboot as they should be.
-const RUN_DIR: &str = "/run/coracle";
 
 /// A Kubernetes-compatible cluster that small boards carry.
 #[derive(Debug, Parser)]

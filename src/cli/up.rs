@@ -1,8 +1,9 @@
 //! `coracle up`: this node in the foreground.
 
 use super::node_args::{self, parse_bridge, parse_cgroup_root, parse_pod_cidr};
-use super::{Outcome, RUN_DIR, host, record};
+use super::{Outcome, host};
 use crate::network::PodCidr;
+use crate::node::record;
 use crate::node::{Node, NodeConfig};
 use crate::profile::Profile;
 use std::net::{IpAddr, SocketAddr};
@@ -13,7 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 #[derive(Debug, clap::Args)]
 pub struct UpArgs {
     /// Sockets, locks and leases; on tmpfs, so that a reboot clears it.
-    #[arg(long, value_name = "DIR", default_value = RUN_DIR)]
+    #[arg(long, value_name = "DIR", default_value = record::RUN_DIR)]
     run_dir: PathBuf,
     /// Default: the host's name.
     #[arg(long, value_name = "NAME")]

@@ -14,7 +14,10 @@ static SHARED: OnceLock<Mutex<Option<Arc<TestNode>>>> = OnceLock::new();
 
 /// The node that trials share. It has the smallest profile, so that history is soon compacted.
 pub fn shared() -> Arc<TestNode> {
-    let mut slot = SHARED.get_or_init(Mutex::default).lock().unwrap_or_else(|poison| poison.into_inner());
+    let mut slot = SHARED
+        .get_or_init(Mutex::default)
+        .lock()
+        .unwrap_or_else(|poison| poison.into_inner());
     slot.get_or_insert_with(|| {
         let mut node = TestNode::prepare();
         node.profile = "pi-zero-2-w";
@@ -53,7 +56,9 @@ fn main() -> std::process::ExitCode {
     let conclusion = libtest_mimic::run(&arguments, trials);
     if let Some(slot) = SHARED.get() {
         // The last owner's drop resets the host.
-        slot.lock().unwrap_or_else(|poison| poison.into_inner()).take();
+        slot.lock()
+            .unwrap_or_else(|poison| poison.into_inner())
+            .take();
     }
     conclusion.exit_code()
 }

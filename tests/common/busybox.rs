@@ -10,8 +10,9 @@ pub const IMAGE: &str = "test.local/busybox:1";
 
 /// The commands the tests use; busybox takes its part from the name it is called by.
 const APPLETS: &[&str] = &[
-    "sh", "sleep", "echo", "cat", "true", "false", "wget", "httpd", "id", "hostname", "ls", "ps", "env", "kill",
-    "seq", "date", "head", "tail", "dd", "stty", "nc", "ip", "mkdir", "touch", "rm", "yes", "printf", "test", "wc",
+    "sh", "sleep", "echo", "cat", "true", "false", "wget", "httpd", "id", "hostname", "ls", "ps",
+    "env", "kill", "seq", "date", "head", "tail", "dd", "stty", "nc", "ip", "mkdir", "touch", "rm",
+    "yes", "printf", "test", "wc",
 ];
 
 /// Writes a docker archive (`docker save` form) with the image to `path`.
@@ -56,7 +57,8 @@ pub fn write_archive_with(path: &Path, mark: &str) {
 }
 
 fn layer(mark: &str) -> Vec<u8> {
-    let busybox = std::fs::read("/bin/busybox").expect("Debian's package busybox-static is installed");
+    let busybox =
+        std::fs::read("/bin/busybox").expect("Debian's package busybox-static is installed");
     let mut layer = tar::Builder::new(Vec::new());
     for directory in ["bin/", "tmp/", "etc/", "root/"] {
         let mut header = tar::Header::new_gnu();
@@ -66,7 +68,9 @@ fn layer(mark: &str) -> Vec<u8> {
         header.set_mtime(1_700_000_000);
         header.set_uid(0);
         header.set_gid(0);
-        layer.append_data(&mut header, directory, std::io::empty()).unwrap();
+        layer
+            .append_data(&mut header, directory, std::io::empty())
+            .unwrap();
     }
     append(&mut layer, "bin/busybox", 0o755, &busybox);
     for applet in APPLETS {
@@ -75,7 +79,9 @@ fn layer(mark: &str) -> Vec<u8> {
         header.set_size(0);
         header.set_mode(0o777);
         header.set_mtime(1_700_000_000);
-        layer.append_link(&mut header, format!("bin/{applet}"), "busybox").unwrap();
+        layer
+            .append_link(&mut header, format!("bin/{applet}"), "busybox")
+            .unwrap();
     }
     append(
         &mut layer,
@@ -84,7 +90,12 @@ fn layer(mark: &str) -> Vec<u8> {
         b"root:x:0:0:root:/root:/bin/sh\nsailor:x:1000:1000::/:/bin/sh\n",
     );
     append(&mut layer, "etc/mark", 0o644, mark.as_bytes());
-    append(&mut layer, "etc/group", 0o644, b"root:x:0:\nsailor:x:1000:\n");
+    append(
+        &mut layer,
+        "etc/group",
+        0o644,
+        b"root:x:0:\nsailor:x:1000:\n",
+    );
     layer.into_inner().unwrap()
 }
 
@@ -99,5 +110,8 @@ fn append(archive: &mut tar::Builder<impl std::io::Write>, name: &str, mode: u32
 }
 
 fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }

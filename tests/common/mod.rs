@@ -37,13 +37,24 @@ impl TestNode {
     pub fn prepare() -> TestNode {
         let number = NODES.fetch_add(1, Ordering::Relaxed);
         let process = std::process::id();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
         TestNode {
-            directory: tempfile::Builder::new().prefix("coracle-test-").tempdir().unwrap(),
+            directory: tempfile::Builder::new()
+                .prefix("coracle-test-")
+                .tempdir()
+                .unwrap(),
             name: format!("node-{process}-{number}"),
             port,
             bridge: format!("ct{process}x{number}"),
-            pod_cidr: format!("10.{}.{}.0/24", 128 + process % 100, (process / 100 + u32::from(number) * 7) % 256),
+            pod_cidr: format!(
+                "10.{}.{}.0/24",
+                128 + process % 100,
+                (process / 100 + u32::from(number) * 7) % 256
+            ),
             profile: "generic-x86_64",
             process: None,
         }
@@ -129,7 +140,11 @@ impl TestNode {
                     return;
                 }
             }
-            assert!(started.elapsed() < PATIENCE, "the node is not Ready:\n{}", self.log());
+            assert!(
+                started.elapsed() < PATIENCE,
+                "the node is not Ready:\n{}",
+                self.log()
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -143,7 +158,9 @@ impl TestNode {
 
     /// SIGTERM, and the node's own way out.
     pub fn stop(&mut self) {
-        let Some(mut child) = self.process.take() else { return };
+        let Some(mut child) = self.process.take() else {
+            return;
+        };
         let pid = nix::unistd::Pid::from_raw(child.id() as i32);
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
         let started = Instant::now();
@@ -193,13 +210,22 @@ impl TestNode {
 
     /// This project's own command against this node.
     pub fn coracle(&self, arguments: &[&str]) -> Ran {
-        run(coracle().env("KUBECONFIG", self.kubeconfig()).args(arguments))
+        run(coracle()
+            .env("KUBECONFIG", self.kubeconfig())
+            .args(arguments))
     }
 
     /// One value of an object, by kubectl's JSONPath.
     pub fn value(&self, namespace: &str, object: &str, path: &str) -> String {
-        self.kubectl(&["-n", namespace, "get", object, "-o", &format!("jsonpath={path}")])
-            .stdout
+        self.kubectl(&[
+            "-n",
+            namespace,
+            "get",
+            object,
+            "-o",
+            &format!("jsonpath={path}"),
+        ])
+        .stdout
     }
 
     /// Polls until the value is as expected.
@@ -212,7 +238,8 @@ impl TestNode {
         assert!(
             reached,
             "{namespace}/{object} {path}: wanted {expected:?}, last saw {last:?}\n{}\nnode log:\n{}",
-            self.kubectl(&["-n", namespace, "get", object, "-o", "yaml"]).stdout,
+            self.kubectl(&["-n", namespace, "get", object, "-o", "yaml"])
+                .stdout,
             tail(&self.log(), 60)
         );
     }
@@ -286,7 +313,10 @@ impl Ran {
 
 pub fn run(command: &mut Command) -> Ran {
     let line = format!("{command:?}");
-    let output = command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{line}: {error}"));
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|error| panic!("{line}: {error}"));
     ran(line, output)
 }
 
@@ -344,7 +374,9 @@ pub fn is_root() -> bool {
 /// Every file below `directory`, relative, sorted.
 pub fn files_below(directory: &Path) -> Vec<PathBuf> {
     fn walk(root: &Path, at: &Path, found: &mut Vec<PathBuf>) {
-        let Ok(entries) = std::fs::read_dir(at) else { return };
+        let Ok(entries) = std::fs::read_dir(at) else {
+            return;
+        };
         for entry in entries.flatten() {
             let path = entry.path();
             found.push(path.strip_prefix(root).unwrap().to_owned());

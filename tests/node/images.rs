@@ -8,8 +8,14 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 pub const TESTS: &[(&str, fn())] = &[
-    ("a_pod_runs_an_image_pulled_from_a_registry", a_pod_runs_an_image_pulled_from_a_registry),
-    ("pull_policies_and_failures_show_in_the_status", pull_policies_and_failures_show_in_the_status),
+    (
+        "a_pod_runs_an_image_pulled_from_a_registry",
+        a_pod_runs_an_image_pulled_from_a_registry,
+    ),
+    (
+        "pull_policies_and_failures_show_in_the_status",
+        pull_policies_and_failures_show_in_the_status,
+    ),
     ("damaged_archives_are_refused", damaged_archives_are_refused),
 ];
 
@@ -23,7 +29,10 @@ struct Registry {
 impl Registry {
     fn start() -> Registry {
         let directory = tempfile::tempdir().expect("temporary directory");
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .and_then(|socket| socket.local_addr())
+            .expect("a port")
+            .port();
         let address = format!("127.0.0.1:{port}");
         let settings = directory.path().join("registry.yml");
         let storage = directory.path().join("storage");
@@ -44,8 +53,15 @@ impl Registry {
             .stderr(log)
             .spawn()
             .expect("Debian's package docker-registry is installed");
-        assert!(eventually(|| TcpStream::connect(&address).is_ok()), "the registry does not listen");
-        Registry { process, address, directory }
+        assert!(
+            eventually(|| TcpStream::connect(&address).is_ok()),
+            "the registry does not listen"
+        );
+        Registry {
+            process,
+            address,
+            directory,
+        }
     }
 
     /// Blobs asked for so far, by the registry's own access log.
@@ -58,10 +74,12 @@ impl Registry {
     }
 
     fn push(&self, archive: &Path, name: &str) -> Ran {
-        run(Command::new("skopeo").args(["copy", "--quiet", "--dest-tls-verify=false"]).args([
-            format!("docker-archive:{}", archive.display()),
-            format!("docker://{}/{name}", self.address),
-        ]))
+        run(Command::new("skopeo")
+            .args(["copy", "--quiet", "--dest-tls-verify=false"])
+            .args([
+                format!("docker-archive:{}", archive.display()),
+                format!("docker://{}/{name}", self.address),
+            ]))
         .must()
     }
 }
@@ -83,22 +101,39 @@ fn a_pod_runs_an_image_pulled_from_a_registry() {
 
     let pulled = node.coracle(&["image", "pull", &image]).must();
     let told = pulled.stdout + &pulled.stderr;
-    assert!(told.contains("sha256:") && told.contains('%'), "no progress in {told}");
+    assert!(
+        told.contains("sha256:") && told.contains('%'),
+        "no progress in {told}"
+    );
     let served = registry.blobs_served();
     assert!(served >= 1, "the registry served no layer");
     node.coracle(&["image", "pull", &image]).must();
-    assert_eq!(registry.blobs_served(), served, "the second pull transferred something");
+    assert_eq!(
+        registry.blobs_served(),
+        served,
+        "the second pull transferred something"
+    );
     node.coracle(&["image", "ls"]).must_say("harbour/busybox");
 
     let manifest = format!(
         "apiVersion: v1\nkind: Pod\nmetadata: {{name: from-registry}}\nspec:\n  restartPolicy: Never\n  containers: [{{name: main, image: '{image}', imagePullPolicy: Always, command: [cat, /etc/mark]}}]\n"
     );
-    node.kubectl_input(&["-n", "pulled", "apply", "-f", "-"], &manifest).must();
-    node.wait_for("pulled", "pod/from-registry", "{.status.phase}", "Succeeded");
-    node.kubectl(&["-n", "pulled", "logs", "from-registry"]).must_say("only for the registry");
-    node.kubectl(&["-n", "pulled", "describe", "pod", "from-registry"]).must_say("Pulling").must_say("Pulled");
+    node.kubectl_input(&["-n", "pulled", "apply", "-f", "-"], &manifest)
+        .must();
+    node.wait_for(
+        "pulled",
+        "pod/from-registry",
+        "{.status.phase}",
+        "Succeeded",
+    );
+    node.kubectl(&["-n", "pulled", "logs", "from-registry"])
+        .must_say("only for the registry");
+    node.kubectl(&["-n", "pulled", "describe", "pod", "from-registry"])
+        .must_say("Pulling")
+        .must_say("Pulled");
     assert_eq!(registry.blobs_served(), served);
-    node.kubectl(&["-n", "pulled", "delete", "pod", "from-registry"]).must();
+    node.kubectl(&["-n", "pulled", "delete", "pod", "from-registry"])
+        .must();
     node.coracle(&["image", "rm", &image]).must();
 }
 
@@ -107,16 +142,28 @@ fn pull_policies_and_failures_show_in_the_status() {
     let reason = "{.status.containerStatuses[0].state.waiting.reason}";
     for (name, image, policy, expected) in [
         ("never", "test.local/absent:1", "Never", "ErrImageNeverPull"),
-        ("malformed", "Not A Reference", "IfNotPresent", "InvalidImageName"),
-        ("refused", "127.0.0.1:1/nothing/here:1", "IfNotPresent", "ImagePullBackOff"),
+        (
+            "malformed",
+            "Not A Reference",
+            "IfNotPresent",
+            "InvalidImageName",
+        ),
+        (
+            "refused",
+            "127.0.0.1:1/nothing/here:1",
+            "IfNotPresent",
+            "ImagePullBackOff",
+        ),
     ] {
         let manifest = format!(
             "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec:\n  containers: [{{name: main, image: '{image}', imagePullPolicy: {policy}}}]\n"
         );
-        node.kubectl_input(&["-n", "policies", "apply", "-f", "-"], &manifest).must();
+        node.kubectl_input(&["-n", "policies", "apply", "-f", "-"], &manifest)
+            .must();
         node.wait_for("policies", &format!("pod/{name}"), reason, expected);
     }
-    node.kubectl(&["-n", "policies", "delete", "pods", "--all"]).must();
+    node.kubectl(&["-n", "policies", "delete", "pods", "--all"])
+        .must();
 }
 
 fn damaged_archives_are_refused() {
@@ -129,22 +176,29 @@ fn damaged_archives_are_refused() {
 
     let truncated = directory.path().join("truncated.tar");
     std::fs::write(&truncated, &bytes[..bytes.len() / 2]).expect("file");
-    node.coracle(&["image", "import", &truncated.to_string_lossy()]).must_fail_with("truncated.tar");
+    node.coracle(&["image", "import", &truncated.to_string_lossy()])
+        .must_fail_with("truncated.tar");
 
     let flipped = directory.path().join("flipped.tar");
     let mut other = bytes.clone();
     let middle = other.len() / 2;
     other[middle] ^= 0xff;
     std::fs::write(&flipped, &other).expect("file");
-    node.coracle(&["image", "import", &flipped.to_string_lossy()]).must_fail_with("digest");
+    node.coracle(&["image", "import", &flipped.to_string_lossy()])
+        .must_fail_with("digest");
 
     let noise = directory.path().join("noise.tar");
     std::fs::write(&noise, "this is no archive at all").expect("file");
-    node.coracle(&["image", "import", &noise.to_string_lossy()]).must_fail_with("archive");
-    node.coracle(&["image", "import", "/no/such/file.tar"]).must_fail_with("/no/such/file.tar");
+    node.coracle(&["image", "import", &noise.to_string_lossy()])
+        .must_fail_with("archive");
+    node.coracle(&["image", "import", "/no/such/file.tar"])
+        .must_fail_with("/no/such/file.tar");
     assert_eq!(node.coracle(&["image", "ls"]).must().stdout, before);
     // What was there before still works.
-    run_with_input(node.kubectl_command().args(["apply", "-f", "-"]), &crate::lifecycle::script_pod("unharmed", "Never", "true"))
-        .must();
+    run_with_input(
+        node.kubectl_command().args(["apply", "-f", "-"]),
+        &crate::lifecycle::script_pod("unharmed", "Never", "true"),
+    )
+    .must();
     node.wait_for("default", "pod/unharmed", "{.status.phase}", "Succeeded");
 }

@@ -1,9 +1,9 @@
 //! Real containers on a real node, driven by unmodified kubectl. Needs root.
 
-#[path = "../common/mod.rs"]
-mod common;
 #[path = "../common/busybox.rs"]
 mod busybox;
+#[path = "../common/mod.rs"]
+mod common;
 
 mod adoption;
 mod images;
@@ -22,7 +22,10 @@ static SHARED: OnceLock<Mutex<Option<Arc<TestNode>>>> = OnceLock::new();
 
 /// The shared node, started by the first trial that asks; it has the busybox image.
 pub fn shared() -> Arc<TestNode> {
-    let mut slot = SHARED.get_or_init(Mutex::default).lock().unwrap_or_else(|poison| poison.into_inner());
+    let mut slot = SHARED
+        .get_or_init(Mutex::default)
+        .lock()
+        .unwrap_or_else(|poison| poison.into_inner());
     slot.get_or_insert_with(|| {
         let node = TestNode::start();
         import_busybox(&node);
@@ -35,7 +38,8 @@ pub fn import_busybox(node: &TestNode) {
     let directory = tempfile::tempdir().expect("temporary directory");
     let archive = directory.path().join("busybox.tar");
     busybox::write_archive(&archive);
-    node.coracle(&["image", "import", &archive.to_string_lossy()]).must();
+    node.coracle(&["image", "import", &archive.to_string_lossy()])
+        .must();
 }
 
 /// A fresh namespace on the shared node.
@@ -76,7 +80,9 @@ fn main() -> std::process::ExitCode {
     let conclusion = libtest_mimic::run(&arguments, trials);
     if let Some(slot) = SHARED.get() {
         // The last owner's drop resets the host.
-        slot.lock().unwrap_or_else(|poison| poison.into_inner()).take();
+        slot.lock()
+            .unwrap_or_else(|poison| poison.into_inner())
+            .take();
     }
     conclusion.exit_code()
 }

@@ -6,7 +6,10 @@ use std::process::Command;
 
 pub const TESTS: &[(&str, fn())] = &[
     ("reset_leaves_no_difference", reset_leaves_no_difference),
-    ("demo_shows_pods_and_a_page_and_cleans_up", demo_shows_pods_and_a_page_and_cleans_up),
+    (
+        "demo_shows_pods_and_a_page_and_cleans_up",
+        demo_shows_pods_and_a_page_and_cleans_up,
+    ),
 ];
 
 /// What one node could leave on a host. Trials run at the same time on other nodes of this process,
@@ -14,18 +17,39 @@ pub const TESTS: &[(&str, fn())] = &[
 fn traces(node: &TestNode) -> Vec<String> {
     let mut traces = Vec::new();
     let mut add = |what: &str, text: String, needles: &[&str]| {
-        for line in text.lines().filter(|line| needles.iter().any(|needle| line.contains(needle))) {
+        for line in text
+            .lines()
+            .filter(|line| needles.iter().any(|needle| line.contains(needle)))
+        {
             traces.push(format!("{what}: {line}"));
         }
     };
     let directory = node.data_dir();
-    let directory = directory.parent().expect("parent").to_string_lossy().into_owned();
+    let directory = directory
+        .parent()
+        .expect("parent")
+        .to_string_lossy()
+        .into_owned();
     let cgroup = format!("coracle-{}", node.name);
-    let said = |program: &str, arguments: &[&str]| run(Command::new(program).args(arguments)).must().stdout;
+    let said = |program: &str, arguments: &[&str]| {
+        run(Command::new(program).args(arguments)).must().stdout
+    };
     add("link", said("ip", &["-o", "link"]), &[node.bridge()]);
-    add("route", said("ip", &["route", "show", "table", "all"]), &[node.bridge()]);
-    add("nftables", said("nft", &["list", "ruleset"]), &[node.bridge(), &node.pod_cidr()]);
-    add("mount", std::fs::read_to_string("/proc/mounts").expect("mounts"), &[&directory]);
+    add(
+        "route",
+        said("ip", &["route", "show", "table", "all"]),
+        &[node.bridge()],
+    );
+    add(
+        "nftables",
+        said("nft", &["list", "ruleset"]),
+        &[node.bridge(), &node.pod_cidr()],
+    );
+    add(
+        "mount",
+        std::fs::read_to_string("/proc/mounts").expect("mounts"),
+        &[&directory],
+    );
     add("process", said("ps", &["-eo", "args"]), &[&directory]);
     let cgroups = files_below(std::path::Path::new("/sys/fs/cgroup"))
         .iter()
@@ -48,14 +72,26 @@ fn reset_leaves_no_difference() {
     node.up();
     crate::import_busybox(&node);
     for number in 0..3 {
-        node.apply(&script_pod(&format!("left-{number}"), "Always", "sleep 3600"));
+        node.apply(&script_pod(
+            &format!("left-{number}"),
+            "Always",
+            "sleep 3600",
+        ));
     }
     for number in 0..3 {
-        node.wait_for("default", &format!("pod/left-{number}"), "{.status.phase}", "Running");
+        node.wait_for(
+            "default",
+            &format!("pod/left-{number}"),
+            "{.status.phase}",
+            "Running",
+        );
     }
     let during = traces(&node);
     for kind in ["link", "route", "nftables", "process", "cgroup", "file"] {
-        assert!(during.iter().any(|trace| trace.starts_with(kind)), "a node leaves no {kind}? {during:#?}");
+        assert!(
+            during.iter().any(|trace| trace.starts_with(kind)),
+            "a node leaves no {kind}? {during:#?}"
+        );
     }
     // The hardest case: nobody tidied up before.
     node.kill_hard();
@@ -73,5 +109,10 @@ fn demo_shows_pods_and_a_page_and_cleans_up() {
         assert!(said.contains(text), "no {text:?} in\n{said}");
     }
     let processes = run(Command::new("ps").args(["-eo", "args"])).must().stdout;
-    assert!(!processes.lines().any(|line| line.contains("coracle") && line.contains("demo")), "{processes}");
+    assert!(
+        !processes
+            .lines()
+            .any(|line| line.contains("coracle") && line.contains("demo")),
+        "{processes}"
+    );
 }

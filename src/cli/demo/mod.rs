@@ -9,13 +9,13 @@ mod page;
 mod progress;
 
 use super::connect::Session;
-use super::record::HostRecord;
 use super::up::{StopSignals, log_to_stderr, runtime};
 use super::{Outcome, apply, discovery, host, node_args, reset};
 use crate::client::https::HttpsDoor;
 use crate::client::kubeconfig::{self, Sources};
 use crate::client::{Client, DeleteParams};
 use crate::network::{NetworkConfig, PodCidr};
+use crate::node::record::HostRecord;
 use crate::node::{Node, NodeConfig};
 use anyhow::Context;
 use k8s_openapi::api::core::v1::Pod;

@@ -8,9 +8,9 @@ mod mounts;
 mod processes;
 mod report;
 
-use super::record::HostRecord;
 use super::{Outcome, host};
 use crate::network::Network;
+use crate::node::record::HostRecord;
 use crate::runtime::Runtime;
 use anyhow::Context;
 use report::Report;

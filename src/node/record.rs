@@ -1,13 +1,15 @@
-//! What a node noted it puts on its host (`<data_dir>/host.json`), for `reset`.
+//! What a node puts on its host outside its directories (`<data_dir>/host.json`): written before anything is put
+//! there, so that `coracle reset` finds all of it whatever happened since.
 
-use super::RUN_DIR;
 use crate::network::{NetworkConfig, PodCidr};
 use crate::runtime::RuntimeConfig;
 use anyhow::Context;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
+/// Where a node keeps sockets and locks: on tmpfs, gone after a reboot as they should be.
+pub const RUN_DIR: &str = "/run/coracle";
 /// Names a node uses unless told otherwise.
 pub const BRIDGE: &str = "cor0";
 pub const CGROUP_ROOT: &str = "coracle";
@@ -17,7 +19,7 @@ pub const POD_CIDR: PodCidr = PodCidr {
 };
 
 /// Everything outside the data directory.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct HostRecord {
     pub run_dir: PathBuf,
     pub cgroup_root: String,
@@ -38,6 +40,20 @@ impl HostRecord {
         serde_json::from_slice(&text)
             .map(Some)
             .with_context(|| format!("{} is not a host record", path.display()))
+    }
+
+    /// Durable before it returns: what comes after may leave traces.
+    pub fn write(&self, data_dir: &Path) -> Result<(), anyhow::Error> {
+        let path = data_dir.join("host.json");
+        let text = serde_json::to_vec_pretty(self)?;
+        if std::fs::read(&path).is_ok_and(|present| present == text) {
+            return Ok(());
+        }
+        let fresh = path.with_extension("new");
+        std::fs::write(&fresh, text)
+            .and_then(|()| std::fs::File::open(&fresh)?.sync_all())
+            .and_then(|()| std::fs::rename(&fresh, &path))
+            .with_context(|| format!("{} cannot be written", path.display()))
     }
 
     /// What a node with default names would have noted.
