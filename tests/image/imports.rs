@@ -1,7 +1,7 @@
 //! Importing archives, and what comes of them in a mount.
 
 use crate::archives::{Form, Layer, Oci, arch, busybox_layers, compressed, one_layer};
-use crate::store::{EXECUTABLE, Mounted, Store, Told, can_mount, has, names};
+use crate::store::{EXECUTABLE, Mounted, Store, Told, attribute, can_mount, has, names};
 use coracle::image::ImageError;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::process::Command;
@@ -105,19 +105,19 @@ fn metadata_is_kept_needs_root() {
         .path()
         .join("layers")
         .join(image.layers[0].strip_prefix("sha256:").unwrap());
-    if has("getfattr") {
-        let out = Command::new("getfattr")
-            .args(["-d", "-m", "-", "-R"])
-            .arg(layer.join("fs"))
-            .output()
-            .unwrap();
-        let text = String::from_utf8_lossy(&out.stdout).into_owned();
-        assert!(
-            text.contains("security.capability") && text.contains("user.note=\"hi\""),
-            "{text}"
-        );
-        assert!(!text.contains("trusted.overlay"), "{text}");
-    }
+    let tree = layer.join("fs");
+    assert_eq!(
+        attribute(&tree.join("capable"), c"security.capability"),
+        Some(capability.as_bytes().to_vec())
+    );
+    assert_eq!(
+        attribute(&tree.join("noted"), c"user.note"),
+        Some(b"hi".to_vec())
+    );
+    assert_eq!(
+        attribute(&tree.join("honest"), c"trusted.overlay.opaque"),
+        None
+    );
 }
 
 #[test]

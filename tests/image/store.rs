@@ -179,3 +179,21 @@ impl Drop for Mounted {
         let _ = umount2(&self.rootfs.merged, MntFlags::MNT_DETACH);
     }
 }
+
+/// An extended attribute of a file.
+#[allow(unsafe_code)] // Neither std nor nix reads them.
+pub fn attribute(path: &Path, name: &std::ffi::CStr) -> Option<Vec<u8>> {
+    let path = std::ffi::CString::new(path.as_os_str().as_encoded_bytes()).unwrap();
+    let mut value = vec![0_u8; 256];
+    // SAFETY: both strings are NUL-terminated and `value` is valid for its length.
+    let length = unsafe {
+        libc::lgetxattr(
+            path.as_ptr(),
+            name.as_ptr(),
+            value.as_mut_ptr().cast(),
+            value.len(),
+        )
+    };
+    value.truncate(usize::try_from(length).ok()?);
+    Some(value)
+}
