@@ -12,6 +12,11 @@ mod namespace;
 mod queue;
 mod service_account;
 
+#[cfg(test)]
+pub(crate) mod fake_door;
+#[cfg(test)]
+mod run_tests;
+
 use crate::client::informer::{Event, Scope, informer};
 use crate::client::{Client, ClientError};
 use futures::StreamExt;

@@ -9,7 +9,7 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 /// The lowest address of `cidr` nobody holds.
-pub fn next_free(cidr: &PodCidr, taken: &BTreeMap<Ipv4Addr, String>) -> Option<Ipv4Addr> {
+pub fn next_free(cidr: PodCidr, taken: &BTreeMap<Ipv4Addr, String>) -> Option<Ipv4Addr> {
     cidr.pod_addresses().find(|a| !taken.contains_key(a))
 }
 
@@ -57,7 +57,7 @@ impl Leases {
         if let Some(address) = self.of(uid) {
             return Ok(address);
         }
-        let address = next_free(&self.cidr, &self.held).ok_or(NetworkError::Exhausted {
+        let address = next_free(self.cidr, &self.held).ok_or(NetworkError::Exhausted {
             cidr: self.cidr,
             leases: self.held.len(),
         })?;

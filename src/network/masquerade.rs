@@ -13,7 +13,7 @@ use std::path::Path;
 const NFT_PLACES: [&str; 3] = ["/usr/sbin/nft", "/sbin/nft", "/usr/local/sbin/nft"];
 
 /// The whole table in one transaction: made if missing, replaced if there.
-pub fn ruleset(table: &str, cidr: &PodCidr) -> Value {
+pub fn ruleset(table: &str, cidr: PodCidr) -> Value {
     let network = json!({"prefix": {"addr": cidr.network.to_string(), "len": cidr.prefix}});
     let field = |name: &str| json!({"payload": {"protocol": "ip", "field": name}});
     let this = json!({"table": {"family": "ip", "name": table}});
@@ -36,7 +36,7 @@ pub fn ruleset(table: &str, cidr: &PodCidr) -> Value {
 }
 
 /// Puts the table in place.
-pub fn install(table: &str, cidr: &PodCidr) -> Result<(), NetworkError> {
+pub fn install(table: &str, cidr: PodCidr) -> Result<(), NetworkError> {
     apply(&ruleset(table, cidr))
 }
 
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn the_table_is_replaced_in_one_transaction() {
-        let rules = ruleset("t", &"10.42.0.0/24".parse().unwrap());
+        let rules = ruleset("t", "10.42.0.0/24".parse().unwrap());
         let steps = rules["nftables"].as_array().unwrap();
         assert!(steps[1].get("delete").is_some());
         assert_eq!(steps.len(), 5);

@@ -118,7 +118,7 @@ impl Network {
         let bridge = bridge::ensure(&netlink, &config).await?;
         settings::enable_forwarding(&config.leases_dir)?;
         let (table, cidr) = (config.table.clone(), config.pod_cidr);
-        blocking(move || masquerade::install(&table, &cidr)).await?;
+        blocking(move || masquerade::install(&table, cidr)).await?;
         Ok(Arc::new(Network {
             config,
             netlink,

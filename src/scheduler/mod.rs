@@ -158,3 +158,7 @@ impl Delays {
         due
     }
 }
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;
