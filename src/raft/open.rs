@@ -33,7 +33,7 @@ const ELECTION_MS: (u64, u64) = (400, 800);
 pub struct Raft {
     pub store: Store,
     pub writer: Writer,
-    raft: Member,
+    member: Member,
     engine: Arc<dyn Engine>,
     applier: Arc<Applier>,
     proposer: JoinHandle<()>,
@@ -119,7 +119,7 @@ impl Raft {
         Ok(Raft {
             store,
             writer,
-            raft: Member(raft),
+            member: Member(raft),
             engine,
             applier,
             proposer,
@@ -141,7 +141,7 @@ impl Raft {
         let Raft {
             store,
             writer,
-            raft,
+            member,
             engine,
             applier,
             proposer,
@@ -157,10 +157,10 @@ impl Raft {
         if let Err(e) = flusher.await {
             tracing::warn!("the flusher ended early: {e}");
         }
-        if let Err(e) = raft.0.shutdown().await {
+        if let Err(e) = member.0.shutdown().await {
             tracing::warn!("raft ended early: {e}");
         }
-        drop(raft);
+        drop(member);
         drop(writer);
         // Every user inside openraft has let go once this yields nothing.
         while leases.recv().await.is_some() {}
@@ -208,7 +208,7 @@ async fn flush_in_place(applier: Arc<Applier>, wait: Duration, stop: Cancellatio
     }
 }
 
-fn config(profile: &StoreProfile) -> Result<Config, openraft::ConfigError> {
+fn config(profile: &StoreProfile) -> Result<Config, Box<openraft::ConfigError>> {
     Config {
         cluster_name: "coracle".to_owned(),
         heartbeat_interval: HEARTBEAT_MS,
@@ -221,6 +221,7 @@ fn config(profile: &StoreProfile) -> Result<Config, openraft::ConfigError> {
         ..Config::default()
     }
     .validate()
+    .map_err(Box::new)
 }
 
 /// One process at a time; the lock ends with the process, however it ends.

@@ -262,10 +262,18 @@ fn next_record(file: &mut File, expected: u64) -> io::Result<Option<u32>> {
     if !read_whole(file, &mut header)? {
         return Ok(None);
     }
-    let [a, b, c, d, e, f, g, h, index @ ..] = header;
-    let length = u32::from_le_bytes([a, b, c, d]);
-    let sum = u32::from_le_bytes([e, f, g, h]);
-    if u64::from_le_bytes(index) != expected || length > RECORD_BYTES_MAX {
+    let (length, rest) = header
+        .split_first_chunk::<4>()
+        .map_or((0, &header[..]), |(length, rest)| {
+            (u32::from_le_bytes(*length), rest)
+        });
+    let (sum, rest) = rest
+        .split_first_chunk::<4>()
+        .map_or((0, rest), |(sum, rest)| (u32::from_le_bytes(*sum), rest));
+    let index = rest
+        .first_chunk::<8>()
+        .map(|index| u64::from_le_bytes(*index));
+    if index != Some(expected) || length > RECORD_BYTES_MAX {
         return Ok(None);
     }
     let mut payload = vec![0; length as usize];

@@ -112,12 +112,11 @@ impl Outgoing {
                     frame(&mut out, key.as_bytes());
                     frame(&mut out, &row.encode());
                 }
-                match rows.into_iter().next_back() {
-                    Some((last, _)) => *after = Some(last),
-                    None => {
-                        out.extend_from_slice(&END.to_le_bytes());
-                        self.stage = Stage::Done;
-                    }
+                if let Some((last, _)) = rows.into_iter().next_back() {
+                    *after = Some(last);
+                } else {
+                    out.extend_from_slice(&END.to_le_bytes());
+                    self.stage = Stage::Done;
                 }
             }
             Stage::Done => {}

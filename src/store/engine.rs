@@ -36,7 +36,7 @@ impl Batch {
 pub trait Engine: std::fmt::Debug + Send + Sync + 'static {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError>;
 
-    /// Rows with `from <= key < to`. Rows written meanwhile may or may not appear.
+    /// Rows with `from <= key < to`, none where `from >= to`. Rows written meanwhile may or may not appear.
     fn range(&self, from: &[u8], to: &[u8]) -> Rows<'_>;
 
     /// Applies `batch` atomically, also with respect to a crash. Later batches never survive a crash that an earlier

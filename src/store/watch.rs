@@ -52,7 +52,7 @@ impl Watch {
         self.progress
     }
 
-    fn advance(&mut self) -> Result<Option<Change>, StoreError> {
+    pub(super) fn advance(&mut self) -> Result<Option<Change>, StoreError> {
         let shared = Arc::clone(&self.shared);
         let window = shared.window();
         let Some(changes) = window.since(self.cursor) else {
