@@ -9,10 +9,10 @@ use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{FromRequestParts, Path, State};
 use axum::response::IntoResponse;
 use futures::stream::{SplitSink, SplitStream};
-use futures::{SinkExt, StreamExt};
+use futures::{FutureExt, SinkExt, StreamExt};
 use serde_json::json;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 
 /// Newest first: v5 can close standard input by itself.
@@ -206,7 +206,8 @@ async fn bridge(
             tokio::select! {
                 code = session.wait() => return code,
                 Some((columns, rows)) = resizes.recv() => {
-                    if let Err(error) = session.resize(columns, rows).await {
+                    // One ioctl: it is done when first polled, and the session stays free of shared borrows between waits.
+                    if let Some(Err(error)) = session.resize(columns, rows).now_or_never() {
                         tracing::debug!(%error, "terminal not resized");
                     }
                 }
@@ -260,7 +261,7 @@ async fn pump(
 /// Returns when the client has gone.
 async fn receive(
     mut stream: SplitStream<WebSocket>,
-    mut stdin: Option<tokio::net::unix::pipe::Sender>,
+    mut stdin: Option<impl AsyncWrite + Unpin>,
     sizes: mpsc::Sender<(u16, u16)>,
     is_v5: bool,
 ) {

@@ -387,6 +387,17 @@ impl PodState {
                         record.observe(status);
                     }
                 }
+                for (name, record) in &mut self.containers {
+                    let attempt = record.attempt();
+                    let held = |c: &runtime::ContainerStatus| {
+                        &c.run.container == name && Some(c.run.attempt) == attempt
+                    };
+                    // The runtime knows nothing of a run thought alive: it ended unseen.
+                    if record.is_running() && !sandbox.containers.iter().any(held) {
+                        record.lost(now_ms);
+                        record.here = true;
+                    }
+                }
             }
             None => self.sandbox_lost(now_ms),
         }

@@ -1,0 +1,360 @@
+//! Starting processes: a short-lived child of the shim does the work, so that its heap goes with it.
+//! The process it leaves behind becomes the shim's child (the shim is a subreaper).
+
+use super::sys;
+use crate::runtime::types::{ContainerSpec, ExecSpec};
+use crate::runtime::{spec, users};
+use libcontainer::container::builder::ContainerBuilder;
+use libcontainer::oci_spec::runtime::Spec;
+use libcontainer::syscall::syscall::SyscallType;
+use libcontainer::workload::{Executor, ExecutorError, ExecutorValidationError};
+use nix::mount::{MsFlags, mount};
+use serde::{Deserialize, Serialize};
+use std::ffi::CString;
+use std::fs;
+use std::io::{Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Component, Path, PathBuf};
+
+/// Longest reason that is carried back.
+const MESSAGE_BYTES_MAX: u64 = 16 * 1024;
+/// Device nodes handed to a privileged container.
+const DEVICES_MAX: usize = 4096;
+
+/// What the child reports: the process's id, or why there is none.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Outcome(pub Result<i32, String>);
+
+/// Standard input, output and error of the new process.
+pub type Streams = [OwnedFd; 3];
+
+/// What every launch needs to know of the pod.
+#[derive(Debug)]
+pub struct Place<'a> {
+    pub directory: &'a Path,
+    pub hostname: &'a str,
+    pub host_pid: bool,
+    pub unified: bool,
+}
+
+impl Place<'_> {
+    fn containers(&self) -> PathBuf {
+        self.directory.join("containers")
+    }
+    fn bundle(&self, id: &str) -> PathBuf {
+        self.directory.join("bundles").join(id)
+    }
+}
+
+/// Forks; `work` runs in the child, its outcome comes out of the returned pipe.
+pub fn in_child(work: impl FnOnce() -> Result<i32, String>) -> std::io::Result<OwnedFd> {
+    let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
+    if sys::fork()?.is_some() {
+        return Ok(read);
+    }
+    sys::reset_signals();
+    let outcome = Outcome(work());
+    let mut pipe = fs::File::from(write);
+    let sent = postcard::to_stdvec(&outcome).is_ok_and(|bytes| pipe.write_all(&bytes).is_ok());
+    sys::exit_now(i32::from(!sent));
+}
+
+/// Mounts, creates and starts `container`; returns its first process.
+pub fn container(
+    place: &Place<'_>,
+    shim_pid: i32,
+    id: &str,
+    cgroup: &str,
+    container: &ContainerSpec,
+    streams: Streams,
+) -> Result<i32, String> {
+    let root = &container.root_fs.merged;
+    mount_root(container)?;
+    let user = users::resolve(
+        &container.security,
+        &users::read_below(root, "etc/passwd"),
+        &users::read_below(root, "etc/group"),
+    )?;
+    make_working_directory(root, spec::working_directory(container))?;
+    let pod = spec::Pod {
+        directory: place.directory,
+        shim_pid,
+        hostname: place.hostname,
+        host_pid: place.host_pid,
+        cgroup,
+        cgroup_unified: place.unified,
+        host_devices: if container.security.privileged {
+            host_devices()
+        } else {
+            Vec::new()
+        },
+        last_capability: fs::read_to_string("/proc/sys/kernel/cap_last_cap")
+            .ok()
+            .and_then(|text| text.trim().parse().ok())
+            .unwrap_or(37),
+    };
+    let config = spec::config(container, &user, &pod)?;
+    let bundle = place.bundle(id);
+    fs::create_dir_all(&bundle)
+        .and_then(|()| fs::create_dir_all(place.containers()))
+        .and_then(|()| fs::write(bundle.join("config.json"), config.to_string()))
+        .map_err(|e| format!("writing {}: {e}", bundle.display()))?;
+    launched(container.tty, |launcher| {
+        let mut made = builder(place, id, launcher, streams)?
+            .as_init(&bundle)
+            .with_systemd(false)
+            .with_detach(true)
+            .build()
+            .map_err(|e| reason(&e))?;
+        let pid = made.pid().ok_or("the container has no process")?.as_raw();
+        made.start().map_err(|e| reason(&e))?;
+        Ok(pid)
+    })
+}
+
+/// Runs one more process in a container; returns its id.
+pub fn exec(place: &Place<'_>, id: &str, spec: &ExecSpec, streams: Streams) -> Result<i32, String> {
+    let bundle = place.bundle(id);
+    let text = fs::read_to_string(bundle.join("config.json"))
+        .map_err(|e| format!("reading the container's configuration: {e}"))?;
+    let mut config: serde_json::Value = serde_json::from_str(&text).map_err(|e| e.to_string())?;
+    let mut process = config["process"].take();
+    process["args"] = serde_json::json!(spec.args);
+    if spec.tty
+        && let Some(env) = process["env"].as_array_mut()
+        && !env.iter().any(|e| e.as_str().is_some_and(|e| e.starts_with("TERM=")))
+    {
+        env.push("TERM=xterm".into());
+    }
+    let file = bundle.join(format!("exec-{}.json", std::process::id()));
+    fs::write(&file, process.to_string()).map_err(|e| format!("writing {}: {e}", file.display()))?;
+    let result = launched(spec.tty, |launcher| {
+        builder(place, id, launcher, streams)?
+            .as_tenant()
+            .with_detach(true)
+            .with_process(Some(&file))
+            .build()
+            .map(|pid| pid.as_raw())
+            .map_err(|e| reason(&e))
+    });
+    let _ = fs::remove_file(file);
+    result
+}
+
+fn builder(
+    place: &Place<'_>,
+    id: &str,
+    launcher: Launcher,
+    streams: Streams,
+) -> Result<ContainerBuilder, String> {
+    let [stdin, stdout, stderr] = streams;
+    Ok(ContainerBuilder::new(id.to_owned(), SyscallType::default())
+        .with_executor(launcher)
+        .with_root_path(place.containers())
+        .map_err(|e| reason(&e))?
+        .validate_id()
+        .map_err(|e| reason(&e))?
+        .with_stdin(stdin)
+        .with_stdout(stdout)
+        .with_stderr(stderr))
+}
+
+/// Runs `build` and waits until the new process has become the wanted program, or says why it has not.
+fn launched(
+    tty: bool,
+    build: impl FnOnce(Launcher) -> Result<i32, String>,
+) -> Result<i32, String> {
+    let (read, write) =
+        nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(|e| e.to_string())?;
+    let launcher = Launcher {
+        status: write.as_raw_fd(),
+        tty,
+    };
+    let built = build(launcher);
+    drop(write);
+    let mut message = Vec::new();
+    // Ends when exec closes the last copy of the writing end.
+    let _ = fs::File::from(read).take(MESSAGE_BYTES_MAX).read_to_end(&mut message);
+    if message.is_empty() {
+        return built;
+    }
+    Err(format!(
+        "unable to start container process: {}",
+        String::from_utf8_lossy(&message)
+    ))
+}
+
+/// An error with everything below it.
+fn reason(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        cause = inner.source();
+    }
+    text
+}
+
+fn mount_root(container: &ContainerSpec) -> Result<(), String> {
+    let root = &container.root_fs;
+    // Both separate entries in overlayfs' options.
+    let escape = |path: &Path| {
+        path.display()
+            .to_string()
+            .replace('\\', "\\\\")
+            .replace(':', "\\:")
+            .replace(',', "\\,")
+    };
+    let lower: Vec<String> = root.lower.iter().map(|path| escape(path)).collect();
+    let options = format!(
+        "lowerdir={},upperdir={},workdir={}",
+        lower.join(":"),
+        escape(&root.upper),
+        escape(&root.work)
+    );
+    mount(
+        Some("overlay"),
+        &root.merged,
+        Some("overlay"),
+        MsFlags::empty(),
+        Some(options.as_str()),
+    )
+    .map_err(|e| format!("mounting the root filesystem on {}: {e}", root.merged.display()))
+}
+
+/// Creates what is missing of `directory` below `root`. A symlink on the way is left to the container.
+fn make_working_directory(root: &Path, directory: &Path) -> Result<(), String> {
+    let mut at = root.to_owned();
+    for part in directory.components() {
+        match part {
+            Component::Normal(name) => at.push(name),
+            Component::ParentDir => return Err(format!("working directory {directory:?} has `..`")),
+            _ => continue,
+        }
+        match fs::symlink_metadata(&at) {
+            Ok(found) if found.is_dir() => {}
+            Ok(_) => return Ok(()),
+            Err(_) => fs::create_dir(&at).map_err(|e| format!("creating {}: {e}", at.display()))?,
+        }
+    }
+    Ok(())
+}
+
+fn host_devices() -> Vec<serde_json::Value> {
+    let mut found = Vec::new();
+    let mut directories = vec![PathBuf::from("/dev")];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            let (path, Ok(data)) = (entry.path(), entry.metadata()) else {
+                continue;
+            };
+            let skipped = ["pts", "shm", "mqueue", "fd", "console", "ptmx"];
+            if skipped.iter().any(|name| entry.file_name() == *name) || found.len() >= DEVICES_MAX {
+                continue;
+            }
+            let kind = data.file_type();
+            if kind.is_dir() {
+                directories.push(path);
+            } else if kind.is_char_device() || kind.is_block_device() {
+                found.push(serde_json::json!({
+                    "path": path,
+                    "type": if kind.is_block_device() { "b" } else { "c" },
+                    "major": nix::sys::stat::major(data.rdev()),
+                    "minor": nix::sys::stat::minor(data.rdev()),
+                    "fileMode": data.mode() & 0o777, "uid": data.uid(), "gid": data.gid(),
+                }));
+            }
+        }
+    }
+    found
+}
+
+/// Replaces the prepared process by the program, with containerd's wording where that fails.
+#[derive(Debug, Clone)]
+struct Launcher {
+    status: RawFd,
+    tty: bool,
+}
+
+impl Launcher {
+    fn say(&self, message: &str) {
+        let mut left = message.as_bytes();
+        while let Ok(count @ 1..) = nix::unistd::write(borrowed(&self.status), left) {
+            left = &left[count..];
+            if left.is_empty() {
+                return;
+            }
+        }
+    }
+}
+
+#[allow(unsafe_code)] // A descriptor that crossed a clone by its number.
+fn borrowed(fd: &RawFd) -> std::os::fd::BorrowedFd<'_> {
+    // SAFETY: the launching process keeps it open until the program runs.
+    unsafe { std::os::fd::BorrowedFd::borrow_raw(*fd) }
+}
+
+impl Executor for Launcher {
+    fn exec(&self, spec: &Spec) -> Result<(), ExecutorError> {
+        sys::reset_signals();
+        if self.tty
+            && let Err(error) = sys::take_terminal()
+        {
+            self.say(&format!("taking the terminal: {error}"));
+            return Err(ExecutorError::Other(error.to_string()));
+        }
+        let args = spec.process().as_ref().and_then(|p| p.args().clone()).unwrap_or_default();
+        let args: Result<Vec<CString>, _> = args.into_iter().map(CString::new).collect();
+        let args = args.map_err(|_| ExecutorError::InvalidArg)?;
+        let program = args.first().ok_or(ExecutorError::InvalidArg)?;
+        let Err(error) = nix::unistd::execvp(program, &args);
+        let message = format!("exec {program:?}: {}", error.desc().to_lowercase());
+        self.say(&message);
+        Err(ExecutorError::Other(message))
+    }
+
+    fn validate(&self, spec: &Spec) -> Result<(), ExecutorValidationError> {
+        let process = spec.process().as_ref();
+        let args = process.and_then(|p| p.args().as_ref());
+        let env = process.and_then(|p| p.env().as_ref());
+        let path = env
+            .and_then(|env| env.iter().rev().find_map(|e| e.strip_prefix("PATH=")))
+            .unwrap_or("");
+        let program = args.and_then(|a| a.first()).map_or("", String::as_str);
+        find_program(program, path).map_err(|message| {
+            self.say(&message);
+            ExecutorValidationError::ArgValidationError(message)
+        })
+    }
+}
+
+/// Words as Go's os/exec, which is what users of containerd and runc see.
+fn find_program(program: &str, path: &str) -> Result<(), String> {
+    let executable = |file: &Path| {
+        fs::metadata(file).is_ok_and(|d| d.is_file() && d.permissions().mode() & 0o111 != 0)
+    };
+    if program.contains('/') {
+        let file = Path::new(program);
+        return match fs::metadata(file) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(format!(
+                "exec: {program:?}: stat {program}: no such file or directory"
+            )),
+            _ if executable(file) => Ok(()),
+            Ok(data) if data.is_dir() => Err(format!("exec: {program:?}: is a directory")),
+            _ => Err(format!("exec: {program:?}: permission denied")),
+        };
+    }
+    if !program.is_empty() && path.split(':').any(|d| executable(&Path::new(d).join(program))) {
+        return Ok(());
+    }
+    Err(format!("exec: {program:?}: executable file not found in $PATH"))
+}
+
+/// Three descriptors for one terminal.
+pub fn terminal_streams(terminal: OwnedFd) -> std::io::Result<Streams> {
+    Ok([terminal.try_clone()?, terminal.try_clone()?, terminal])
+}

@@ -1,0 +1,85 @@
+//! The shim: a small single-threaded process that holds one pod.
+//!
+//! In: requests over a Unix socket. Out: containers as its children, their logs, their exits.
+//!
+//! Invariants: it forks only while single-threaded, which it always is; work that leaves garbage on the heap
+//! happens in children that end; every exit is kept until its run is removed.
+//! It never knows about the API server or whether a node process lives.
+
+mod clients;
+mod launch;
+mod namespaces;
+mod server;
+mod sys;
+
+use super::cgroups;
+use super::protocol::{CONFIG_FILE, PID_FILE, SOCKET_FILE, ShimConfig};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// What the starting side reads when the shim is up.
+pub const READY: &str = "ready";
+/// cgroup of all shims, below the root: on v2 a pod's own cgroup may hold no process.
+pub const CGROUP: &str = "shims";
+
+/// `coracle shim <directory>`: runs one pod until it is told to go. Never returns to an asynchronous runtime.
+pub fn shim_main(arguments: &[String]) -> ExitCode {
+    let Some(directory) = arguments.first().map(Path::new) else {
+        eprintln!("coracle shim is started by the node itself, with a pod's run directory");
+        return ExitCode::from(2);
+    };
+    // The parent returns at once: the shim belongs to nobody's process tree.
+    match sys::fork() {
+        Ok(Some(_)) => return ExitCode::SUCCESS,
+        Ok(None) => {}
+        Err(error) => {
+            println!("starting a shim: fork: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
+    match prepare(directory) {
+        Ok(server) => {
+            print!("{READY}");
+            let _ = std::io::stdout().flush();
+            if let Err(error) = sys::detach_standard_streams() {
+                tracing::warn!(%error, "shim keeps its standard streams");
+            }
+            server.run()
+        }
+        Err(error) => {
+            println!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn prepare(directory: &Path) -> Result<server::Server, String> {
+    let at = |what: &str, error: &dyn std::fmt::Display| {
+        format!("starting the shim in {}: {what}: {error}", directory.display())
+    };
+    let bytes = std::fs::read(directory.join(CONFIG_FILE)).map_err(|e| at(CONFIG_FILE, &e))?;
+    let config: ShimConfig = postcard::from_bytes(&bytes).map_err(|e| at(CONFIG_FILE, &e))?;
+    let layout = cgroups::layout().map_err(|e| at("cgroups", &e))?;
+    let own = format!("{}/{CGROUP}", config.cgroup_root);
+    layout.create(&own).map_err(|e| at("creating its cgroup", &e))?;
+    layout.join(&own).map_err(|e| at("joining its cgroup", &e))?;
+    let pod = format!("{}/{}", config.cgroup_root, config.spec.cgroup);
+    layout.create(&pod).map_err(|e| at("creating the pod's cgroup", &e))?;
+    nix::unistd::setsid().map_err(|e| at("setsid", &e))?;
+    std::env::set_current_dir("/").map_err(|e| at("chdir", &e))?;
+    sys::become_subreaper().map_err(|e| at("child subreaper", &e))?;
+    namespaces::enter(&config.spec, directory)?;
+    let signals = sys::child_signals().map_err(|e| at("signalfd", &e))?;
+    let socket = directory.join(SOCKET_FILE);
+    let _ = std::fs::remove_file(&socket);
+    let listener = UnixListener::bind(&socket).map_err(|e| at(SOCKET_FILE, &e))?;
+    std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o600))
+        .map_err(|e| at(SOCKET_FILE, &e))?;
+    listener.set_nonblocking(true).map_err(|e| at(SOCKET_FILE, &e))?;
+    std::fs::write(directory.join(PID_FILE), std::process::id().to_string())
+        .map_err(|e| at(PID_FILE, &e))?;
+    Ok(server::Server::new(config, directory.to_owned(), layout, listener, signals))
+}

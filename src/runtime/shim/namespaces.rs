@@ -1,0 +1,58 @@
+//! The pod's namespaces: whatever the shim unshares, its containers join.
+
+use crate::runtime::types::SandboxSpec;
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use std::path::Path;
+
+/// As containerd mounts a pod's `/dev/shm`.
+const SHM_OPTIONS: &str = "mode=1777,size=65536k";
+
+/// Unshares and furnishes; `directory` is the pod's run directory.
+pub fn enter(spec: &SandboxSpec, directory: &Path) -> Result<(), String> {
+    let mut flags = CloneFlags::CLONE_NEWNS;
+    if !spec.host_network {
+        // A pod on the host's network has the host's name, as upstream.
+        flags |= CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWUTS;
+    }
+    if !spec.host_ipc {
+        flags |= CloneFlags::CLONE_NEWIPC;
+    }
+    unshare(flags).map_err(|e| format!("unsharing the pod's namespaces: {e} (root is needed)"))?;
+    // Slave, not private: volumes that the node mounts later must appear here, our mounts never there.
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_SLAVE, None::<&str>)
+        .map_err(|e| format!("making the shim's mounts its own: {e}"))?;
+    if !spec.host_network {
+        nix::unistd::sethostname(&spec.hostname)
+            .map_err(|e| format!("setting host name {:?}: {e}", spec.hostname))?;
+    }
+    let shm = directory.join("shm");
+    std::fs::create_dir_all(&shm).map_err(|e| format!("creating {}: {e}", shm.display()))?;
+    let result = if spec.host_ipc {
+        mount(Some("/dev/shm"), &shm, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+    } else {
+        mount(
+            Some("shm"),
+            &shm,
+            Some("tmpfs"),
+            MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC,
+            Some(SHM_OPTIONS),
+        )
+    };
+    result.map_err(|e| format!("mounting the pod's /dev/shm: {e}"))?;
+    spec.sysctls.iter().try_for_each(|(name, value)| sysctl(spec, name, value))
+}
+
+/// Only what the pod's own namespaces hold may be set: anything else is the host's.
+fn sysctl(spec: &SandboxSpec, name: &str, value: &str) -> Result<(), String> {
+    let namespaced = (name.starts_with("net.") && !spec.host_network)
+        || (["kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue."]
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
+            && !spec.host_ipc);
+    if !namespaced || name.contains("..") || name.contains('/') {
+        return Err(format!("sysctl {name:?} is not one of the pod's own namespaces"));
+    }
+    let path = format!("/proc/sys/{}", name.replace('.', "/"));
+    std::fs::write(&path, value).map_err(|e| format!("setting sysctl {name} to {value:?}: {e}"))
+}

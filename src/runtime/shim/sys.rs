@@ -1,0 +1,91 @@
+//! System calls that nix does not wrap safely, each behind a function that is.
+#![allow(unsafe_code)] // fork, prctl, poll, ioctl and descriptors received by number.
+
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use std::io;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+
+/// `Some(pid)` in the parent, `None` in the child.
+pub fn fork() -> io::Result<Option<i32>> {
+    // SAFETY: the shim has a single thread, so the child may go on with everything, allocation included.
+    match unsafe { nix::unistd::fork() }? {
+        nix::unistd::ForkResult::Parent { child } => Ok(Some(child.as_raw())),
+        nix::unistd::ForkResult::Child => Ok(None),
+    }
+}
+
+/// Orphans below this process become its children.
+pub fn become_subreaper() -> io::Result<()> {
+    // SAFETY: takes numbers only.
+    match unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// SIGCHLD as a descriptor.
+pub fn child_signals() -> io::Result<SignalFd> {
+    let mut set = SigSet::empty();
+    set.add(Signal::SIGCHLD);
+    sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), None)?;
+    Ok(SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?)
+}
+
+/// Gives a child the signal state a fresh program expects.
+pub fn reset_signals() {
+    let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
+    // SAFETY: SIG_DFL installs no handler. Rust's runtime ignores SIGPIPE, and exec would hand that on.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+}
+
+/// Makes standard input the controlling terminal of this session.
+pub fn take_terminal() -> io::Result<()> {
+    // SAFETY: takes numbers only.
+    match unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+pub fn detach_standard_streams() -> io::Result<()> {
+    let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    for number in 0..3 {
+        nix::unistd::dup2(std::os::fd::AsRawFd::as_raw_fd(&null), number)?;
+    }
+    Ok(())
+}
+
+/// Ends a forked child without running anything of the parent's.
+pub fn exit_now(code: i32) -> ! {
+    // SAFETY: never returns.
+    unsafe { libc::_exit(code) }
+}
+
+/// Owns a descriptor that the kernel has just handed over in a message.
+pub fn received(fd: RawFd) -> OwnedFd {
+    // SAFETY: SCM_RIGHTS made a new descriptor that nobody else in this process knows.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// Waits without limit; returns which of `interest` (descriptor, events) are ready.
+pub fn poll(interest: &[(RawFd, i16)], timeout_ms: i32) -> io::Result<Vec<bool>> {
+    let mut set: Vec<libc::pollfd> = interest
+        .iter()
+        .map(|(fd, events)| libc::pollfd {
+            fd: *fd,
+            events: *events,
+            revents: 0,
+        })
+        .collect();
+    // SAFETY: pointer and length describe `set`.
+    let ready = unsafe { libc::poll(set.as_mut_ptr(), set.len() as libc::nfds_t, timeout_ms) };
+    if ready < 0 {
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+        return Ok(vec![false; interest.len()]);
+    }
+    Ok(set.iter().map(|entry| entry.revents != 0).collect())
+}

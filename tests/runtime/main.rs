@@ -1,0 +1,254 @@
+//! Real containers from a busybox root filesystem. They need root; without it they say so and test nothing.
+#![allow(clippy::unwrap_used)]
+
+use coracle::image::RootFs;
+use coracle::runtime::logs::{LogOptions, read};
+use coracle::runtime::{
+    ContainerSpec, ContainerState, ExecSpec, Exit, Resources, RunId, Runtime, RuntimeConfig,
+    RuntimeError, RuntimeEvent, SandboxSpec, Security, cgroups, remove_all,
+};
+use futures::StreamExt;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc::Receiver;
+
+const UID: &str = "0b7e";
+
+struct Node {
+    directory: tempfile::TempDir,
+    config: RuntimeConfig,
+    runtime: Arc<Runtime>,
+    events: Receiver<RuntimeEvent>,
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = remove_all(&self.config);
+    }
+}
+
+fn root() -> bool {
+    let root = nix::unistd::geteuid().is_root();
+    if !root {
+        eprintln!("NOT TESTED: real containers need root; run this test as root");
+    }
+    root
+}
+
+impl Node {
+    async fn new() -> Node {
+        let directory = tempfile::tempdir().unwrap();
+        let lower = directory.path().join("lower");
+        fs::create_dir_all(lower.join("bin")).unwrap();
+        fs::copy("/bin/busybox", lower.join("bin/busybox")).unwrap();
+        for name in ["sh", "sleep", "echo", "cat", "stty", "tail", "id", "hostname", "dd", "seq"] {
+            std::os::unix::fs::symlink("busybox", lower.join("bin").join(name)).unwrap();
+        }
+        fs::create_dir_all(lower.join("etc")).unwrap();
+        fs::write(lower.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\nweb:x:33:34::/srv:/bin/sh\n").unwrap();
+        let unique = directory.path().file_name().unwrap().to_string_lossy().replace('.', "");
+        let config = RuntimeConfig {
+            state_dir: directory.path().join("state"),
+            run_dir: directory.path().join("run"),
+            cgroup_root: format!("coracle-test-{unique}"),
+            executable: PathBuf::from(env!("CARGO_BIN_EXE_coracle")),
+        };
+        let (runtime, events) = Runtime::open(config.clone()).await.unwrap();
+        let spec = SandboxSpec {
+            pod_uid: UID.into(),
+            namespace: "default".into(),
+            name: "pod".into(),
+            hostname: "boat".into(),
+            host_network: false,
+            host_pid: false,
+            host_ipc: false,
+            cgroup: format!("burstable/pod{UID}"),
+            resolv_conf: "nameserver 10.43.0.10\n".into(),
+            sysctls: Vec::new(),
+        };
+        runtime.create_sandbox(&spec).await.unwrap();
+        Node { directory, config, runtime, events }
+    }
+
+    fn spec(&self, name: &str, script: &str) -> ContainerSpec {
+        let own = self.directory.path().join("state").join(name);
+        for part in ["upper", "work", "merged"] {
+            fs::create_dir_all(own.join(part)).unwrap();
+        }
+        ContainerSpec {
+            name: name.into(),
+            attempt: 0,
+            root_fs: RootFs {
+                lower: vec![self.directory.path().join("lower")],
+                upper: own.join("upper"),
+                work: own.join("work"),
+                merged: own.join("merged"),
+            },
+            args: vec!["sh".into(), "-c".into(), script.into()],
+            env: Vec::new(),
+            working_dir: PathBuf::new(),
+            tty: false,
+            stdin: false,
+            mounts: Vec::new(),
+            resources: Resources { cpu_shares: 2, ..Resources::default() },
+            security: Security::default(),
+            log_path: self.log(name),
+            log_file_bytes_max: 1 << 20,
+            log_files_max: 5,
+        }
+    }
+
+    fn log(&self, name: &str) -> PathBuf {
+        self.directory.path().join("logs").join(name).join("0.log")
+    }
+
+    async fn exit(&mut self) -> Exit {
+        loop {
+            if let RuntimeEvent::ContainerExited { exit, .. } = self.events.recv().await.unwrap() {
+                return exit;
+            }
+        }
+    }
+
+    async fn text(&self, name: &str, options: LogOptions) -> String {
+        let parts: Vec<_> = read(self.log(name), options, || false).collect().await;
+        String::from_utf8(parts.into_iter().flat_map(|p| p.unwrap().to_vec()).collect()).unwrap()
+    }
+}
+
+fn run(name: &str) -> RunId {
+    RunId { container: name.into(), attempt: 0 }
+}
+
+#[tokio::test]
+async fn needs_root_a_container_runs_logs_and_exits() {
+    if !root() {
+        return;
+    }
+    let mut node = Node::new().await;
+    let mut spec = node.spec("main", "hostname; id -u; cat /etc/resolv.conf; pwd; echo oops >&2; exit 7");
+    spec.security.user = "web".into();
+    spec.working_dir = "/made/here".into();
+    node.runtime.start_container(UID, &spec).await.unwrap();
+    let exit = node.exit().await;
+    let text = node.text("main", LogOptions { stream: Some("stdout".into()), ..LogOptions::default() }).await;
+    assert_eq!(text, "boat\n33\nnameserver 10.43.0.10\n/made/here\n");
+    assert_eq!((exit.code, exit.signal, exit.oom_killed), (7, None, false));
+    let text = node.text("main", LogOptions { stream: Some("stderr".into()), ..LogOptions::default() }).await;
+    assert_eq!(text, "oops\n");
+}
+
+#[tokio::test]
+async fn needs_root_a_missing_command_is_a_start_error() {
+    if !root() {
+        return;
+    }
+    let node = Node::new().await;
+    let mut spec = node.spec("main", "");
+    spec.args = vec!["foo".into()];
+    let error = node.runtime.start_container(UID, &spec).await.unwrap_err();
+    assert!(matches!(&error, RuntimeError::Start(text) if text.contains("exec: \"foo\": executable file not found in $PATH")), "{error}");
+    let status = node.runtime.sandbox(UID).await.unwrap();
+    assert!(matches!(&status.containers[0].state, ContainerState::Exited(exit) if exit.code == 128));
+    node.runtime.remove_container(UID, &run("main")).await.unwrap();
+}
+
+#[tokio::test]
+async fn needs_root_exec_streams_codes_and_terminal() {
+    if !root() {
+        return;
+    }
+    let mut node = Node::new().await;
+    node.runtime.start_container(UID, &node.spec("main", "exec sleep 1000")).await.unwrap();
+    let exec = |args: &[&str], tty, stdin| ExecSpec { args: args.iter().map(|s| (*s).into()).collect(), tty, stdin };
+    let mut session = node.runtime.exec(UID, "main", &exec(&["sh", "-c", "cat; echo bad >&2; exit 3"], false, true)).await.unwrap();
+    let mut stdin = session.stdin.take().unwrap();
+    stdin.write_all(b"hello").await.unwrap();
+    drop(stdin);
+    let (mut out, mut err) = (String::new(), String::new());
+    session.stdout.take().unwrap().read_to_string(&mut out).await.unwrap();
+    session.stderr.take().unwrap().read_to_string(&mut err).await.unwrap();
+    assert_eq!((out.as_str(), err.as_str(), session.wait().await.unwrap()), ("hello", "bad\n", 3));
+
+    let mut session = node.runtime.exec(UID, "main", &exec(&["sh", "-c", "read x; stty size; exit 4"], true, true)).await.unwrap();
+    session.resize(101, 33).await.unwrap();
+    session.stdin.as_mut().unwrap().write_all(b"go\n").await.unwrap();
+    let mut out = String::new();
+    session.stdout.take().unwrap().read_to_string(&mut out).await.unwrap();
+    assert!(out.contains("33 101"), "{out:?}");
+    assert_eq!(session.wait().await.unwrap(), 4);
+
+    let error = node.runtime.exec(UID, "main", &exec(&["nope"], false, false)).await.unwrap_err();
+    assert!(error.to_string().contains("exec: \"nope\": executable file not found in $PATH"), "{error}");
+
+    node.runtime.kill_container(UID, &run("main"), 9).await.unwrap();
+    let exit = node.exit().await;
+    assert_eq!((exit.code, exit.signal), (137, Some(9)));
+}
+
+#[tokio::test]
+async fn needs_root_memory_over_the_limit_is_an_oom_kill() {
+    if !root() {
+        return;
+    }
+    let mut node = Node::new().await;
+    let mut spec = node.spec("main", "exec tail -c 200000000 /dev/zero");
+    spec.args = ["dd", "if=/dev/zero", "of=/dev/null", "bs=200M", "count=1"].map(String::from).to_vec();
+    spec.resources.memory_limit_bytes = Some(16 << 20);
+    node.runtime.start_container(UID, &spec).await.unwrap();
+    let exit = node.exit().await;
+    assert!(exit.oom_killed, "{exit:?}");
+    assert_eq!(exit.code, 137);
+}
+
+#[tokio::test]
+async fn needs_root_a_new_runtime_adopts_and_removal_leaves_nothing() {
+    if !root() {
+        return;
+    }
+    let mut node = Node::new().await;
+    node.runtime.start_container(UID, &node.spec("main", "trap 'exit 5' TERM; while true; do sleep 0.05; done")).await.unwrap();
+    let before = node.runtime.sandbox(UID).await.unwrap();
+    node.runtime = {
+        let (again, events) = Runtime::open(node.config.clone()).await.unwrap();
+        node.events = events;
+        again
+    };
+    let after = node.runtime.sandboxes().await;
+    assert_eq!(after.len(), 1);
+    assert_eq!(after[0].pid, before.pid);
+    assert_eq!(after[0].containers, before.containers);
+    node.runtime.kill_container(UID, &run("main"), 15).await.unwrap();
+    assert_eq!(node.exit().await.code, 5);
+    let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", before.pid)).unwrap();
+    eprintln!("idle shim: {}", rollup.lines().filter(|l| l.starts_with("Private_Dirty") || l.starts_with("Rss")).collect::<Vec<_>>().join(", "));
+    node.runtime.remove_container(UID, &run("main")).await.unwrap();
+    node.runtime.remove_sandbox(UID).await.unwrap();
+    assert!(node.runtime.sandboxes().await.is_empty());
+    assert!(!node.config.run_dir.join(UID).exists());
+    for directory in cgroups::layout().unwrap().directories(&node.config.cgroup_root) {
+        assert!(!directory.exists(), "{}", directory.display());
+    }
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert!(!mounts.contains(node.directory.path().to_str().unwrap()));
+}
+
+#[tokio::test]
+async fn needs_root_a_dead_shim_is_reported_and_cleaned() {
+    if !root() {
+        return;
+    }
+    let mut node = Node::new().await;
+    let status = node.runtime.start_container(UID, &node.spec("main", "exec sleep 1000")).await.unwrap();
+    let ContainerState::Running { pid, .. } = status.state else { panic!("{status:?}") };
+    let shim = node.runtime.sandbox(UID).await.unwrap().pid;
+    Command::new("kill").arg("-9").arg(shim.to_string()).status().unwrap();
+    assert!(matches!(node.events.recv().await, Some(RuntimeEvent::SandboxDied { pod_uid }) if pod_uid == UID));
+    let (again, _events) = Runtime::open(node.config.clone()).await.unwrap();
+    assert!(again.sandboxes().await.is_empty());
+    let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    assert!(state.is_empty() || state.contains(") Z "), "{state}");
+}
