@@ -156,7 +156,9 @@ impl Layout {
             for directory in self.directories(&at) {
                 let _ = fs::remove_dir(directory);
             }
-            at = at.rsplit_once('/').map_or(String::new(), |(p, _)| p.to_owned());
+            at = at
+                .rsplit_once('/')
+                .map_or(String::new(), |(p, _)| p.to_owned());
         }
     }
 }

@@ -29,7 +29,10 @@ pub fn child_signals() -> io::Result<SignalFd> {
     let mut set = SigSet::empty();
     set.add(Signal::SIGCHLD);
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), None)?;
-    Ok(SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?)
+    Ok(SignalFd::with_flags(
+        &set,
+        SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK,
+    )?)
 }
 
 /// Gives a child the signal state a fresh program expects.
@@ -49,7 +52,10 @@ pub fn take_terminal() -> io::Result<()> {
 }
 
 pub fn detach_standard_streams() -> io::Result<()> {
-    let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    let null = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/null")?;
     for number in 0..3 {
         nix::unistd::dup2(std::os::fd::AsRawFd::as_raw_fd(&null), number)?;
     }
