@@ -61,6 +61,7 @@ pub enum WriteError {
     Invalid(String),
     #[error("no leader to write through right now; try again")]
     NoLeader,
+    /// Nothing is acknowledged. Where the log had the entry already, it takes effect when the node is started anew.
     #[error("the disk refused the write: {0}")]
     Disk(String),
     #[error("the node is shutting down")]

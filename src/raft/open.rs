@@ -108,6 +108,18 @@ impl Raft {
             )
             .await
             .map_err(|e| failed(&e))?;
+        // The files made above must still have names after a power cut; where nothing is new this writes nothing.
+        for path in [
+            Some(dir),
+            dir.parent().filter(|p| !p.as_os_str().is_empty()),
+        ]
+        .into_iter()
+        .flatten()
+        {
+            File::open(path)
+                .and_then(|dir| dir.sync_all())
+                .map_err(|e| failed(&e))?;
+        }
         let (writer, proposer) = Proposer::new(dir.to_owned());
         let stop = CancellationToken::new();
         let flusher = tokio::spawn(flush_in_place(

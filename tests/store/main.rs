@@ -25,6 +25,7 @@ const TESTS: &[Test] = &[
     ("idle_writes_nothing", semantics::idle_writes_nothing),
     ("purged_log_reopens", semantics::purged_log_reopens),
     ("closed_refuses_writes", semantics::closed_refuses_writes),
+    ("large_objects_reopen", semantics::large_objects_reopen),
     ("full_disk_as_root", semantics::full_disk_as_root),
     ("kill_200_times", crash::kill_200_times),
 ];

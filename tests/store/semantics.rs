@@ -379,6 +379,28 @@ pub fn closed_refuses_writes() {
     });
 }
 
+/// Objects far larger than a page of the engine.
+pub fn large_objects_reopen() {
+    let dir = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let raft = open(dir.path()).await;
+        let text = "x".repeat(700_000);
+        for n in 0..12 {
+            commit(&raft, put(&format!("a/{n:02}"), &text, Expect::Absent)).await;
+        }
+        raft.close().await;
+        let raft = open(dir.path()).await;
+        let items = raft.store.list(&prefix("a/")).unwrap().items;
+        assert_eq!(items.len(), 12);
+        assert!(
+            items
+                .iter()
+                .all(|item| item.json == json(item.revision, &text))
+        );
+        raft.close().await;
+    });
+}
+
 /// On a file system that fills up, writes are turned away, reads go on, and writes are taken again once there is space.
 pub fn full_disk_as_root() {
     use nix::mount::{MntFlags, MsFlags, mount, umount2};
