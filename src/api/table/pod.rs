@@ -316,7 +316,7 @@ mod tests {
                 vec![a(ended(3, 0, "Error"))],
                 vec![running("b")],
                 initialized,
-                "Running",
+                "Init:Error",
                 "1/1",
             ),
             (
