@@ -174,7 +174,7 @@ impl Merger<'_> {
             let fields = patch.as_object().cloned().unwrap_or_default();
             match merged.iter_mut().find(|item| same(item, patch, Some(key))) {
                 Some(Value::Object(item)) => {
-                    *item = self.map(std::mem::take(item), fields, path)?
+                    *item = self.map(std::mem::take(item), fields, path)?;
                 }
                 _ => merged.push(Value::Object(self.map(Map::new(), fields, path)?)),
             }

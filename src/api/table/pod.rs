@@ -402,7 +402,7 @@ mod tests {
         let empty = pod(&[], &[], json!({}));
         let restarted = pod(
             &[],
-            &[again.clone()],
+            std::slice::from_ref(&again),
             json!({"spec": {"readinessGates": [{"conditionType": "x"}]}, "status": {"podIP": "10.42.0.2"}}),
         );
         assert_eq!(restarts(&restarted, 60), "3 (10s ago)");
