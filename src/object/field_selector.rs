@@ -63,7 +63,8 @@ impl FieldSelector {
             let holds = match object.pointer(&term.pointer) {
                 Some(Value::String(text)) => *text == term.value,
                 Some(value @ (Value::Bool(_) | Value::Number(_))) => {
-                    value.to_string() == term.value
+                    let shown = value.to_string();
+                    shown == term.value
                 }
                 // Left out: the empty string, or false for a boolean.
                 _ => matches!(term.value.as_str(), "" | "false"),

@@ -166,3 +166,89 @@ static KINDS: &[Kind] = &[
 pub fn all() -> &'static [Kind] {
     KINDS
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn no_object_breaks_a_strategy() {
+        let odd = [
+            json!(null),
+            json!(1),
+            json!("x"),
+            json!([1]),
+            json!({"a": 1}),
+        ];
+        let mut objects = vec![json!({})];
+        for value in &odd {
+            for field in [
+                "metadata",
+                "spec",
+                "status",
+                "data",
+                "stringData",
+                "involvedObject",
+            ] {
+                objects.push(json!({"metadata": {"name": "a", "labels": value}, field: value}));
+            }
+            for field in [
+                "containers",
+                "volumes",
+                "ports",
+                "tolerations",
+                "finalizers",
+                "taints",
+                "selector",
+                "dnsConfig",
+            ] {
+                objects.push(json!({"spec": {field: value}}));
+                objects.push(json!({"spec": {field: [value]}}));
+            }
+            for field in [
+                "ports",
+                "env",
+                "envFrom",
+                "resources",
+                "volumeMounts",
+                "securityContext",
+                "image",
+            ] {
+                objects.push(json!({"spec": {"containers": [{field: value}]}}));
+                objects.push(json!({"spec": {"containers": [{field: [value]}]}}));
+            }
+            objects.push(json!({"spec": {"containers": [{"resources": {"limits": value, "requests": value}}]}}));
+            objects.push(json!({"spec": {"volumes": [{"configMap": value, "hostPath": value}]}}));
+        }
+        for kind in all() {
+            for object in &objects {
+                let strategy = kind.strategy;
+                let mut changed = object.clone();
+                let _ = (kind.check)(object);
+                strategy.default(&mut changed);
+                strategy.prepare_create(&mut changed);
+                strategy.prepare_update(object, &mut changed);
+                strategy.prepare_status_update(object, &mut changed);
+                let _ = strategy.validate(&changed);
+                let _ = strategy.validate_update(object, &changed);
+                let _ = strategy.grace_period_seconds(&changed);
+                let _: Value = kind
+                    .columns
+                    .iter()
+                    .map(|column| (column.cell)(object, 0))
+                    .collect();
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let mut seen = std::collections::HashSet::new();
+        for kind in all() {
+            for name in [kind.plural, kind.singular].iter().chain(kind.short_names) {
+                assert!(seen.insert(*name), "{name}");
+            }
+        }
+    }
+}

@@ -198,7 +198,7 @@ fn validate_ports(object: &Value, kind: &str, errors: &mut Errors) {
         );
         match &port["targetPort"] {
             Value::String(name) => {
-                errors.rule(format!("{at}.targetPort"), name, names::check_label)
+                errors.rule(format!("{at}.targetPort"), name, names::check_label);
             }
             Value::Null => {}
             number => errors.range(format!("{at}.targetPort"), number, 1..=65535),

@@ -20,8 +20,8 @@ pub fn keep_status(old: &Value, object: &mut Value) {
 
 /// An update through `status` leaves everything else alone, but for the version it was made against.
 pub fn only_status(old: &Value, object: &mut Value) {
-    let status = object["status"].take();
-    let version = object["metadata"]["resourceVersion"].take();
+    let mut take = |pointer| object.pointer_mut(pointer).map_or(Value::Null, Value::take);
+    let (status, version) = (take("/status"), take("/metadata/resourceVersion"));
     *object = old.clone();
     put(object, "status", status);
     if let Some(metadata) = object.get_mut("metadata") {

@@ -2,7 +2,7 @@
 
 use super::PatchError;
 use super::directives::{self, DELETE_FROM_PRIMITIVE_LIST, Directive, SET_ELEMENT_ORDER};
-use super::keys::{Strategy, strategy};
+use super::keys::{self, strategy};
 use super::order::{arrange, same};
 use serde_json::{Map, Value};
 
@@ -100,9 +100,9 @@ impl Merger<'_> {
             None => before.clone(),
         };
         let arranged = match strategy(self.kind, &at) {
-            Strategy::Atomic => merged,
-            Strategy::ByKey(key) => arrange(merged, order, &before, Some(key)),
-            Strategy::Set => arrange(merged, order, &before, None),
+            keys::Strategy::Atomic => merged,
+            keys::Strategy::ByKey(key) => arrange(merged, order, &before, Some(key)),
+            keys::Strategy::Set => arrange(merged, order, &before, None),
         };
         object.insert(field.into(), Value::Array(arranged));
         Ok(())
@@ -110,8 +110,8 @@ impl Merger<'_> {
 
     fn list(&self, old: Vec<Value>, new: Vec<Value>, path: &str) -> Result<Vec<Value>, PatchError> {
         match strategy(self.kind, path) {
-            Strategy::Atomic => Ok(new.into_iter().filter_map(directives::strip).collect()),
-            Strategy::Set => {
+            keys::Strategy::Atomic => Ok(new.into_iter().filter_map(directives::strip).collect()),
+            keys::Strategy::Set => {
                 let mut merged = old.clone();
                 for item in &new {
                     if !merged.contains(item) {
@@ -120,7 +120,7 @@ impl Merger<'_> {
                 }
                 Ok(arrange(merged, &new, &old, None))
             }
-            Strategy::ByKey(key) => self.keyed_list(old, new, key, path),
+            keys::Strategy::ByKey(key) => self.keyed_list(old, new, key, path),
         }
     }
 
@@ -174,7 +174,7 @@ impl Merger<'_> {
             let fields = patch.as_object().cloned().unwrap_or_default();
             match merged.iter_mut().find(|item| same(item, patch, Some(key))) {
                 Some(Value::Object(item)) => {
-                    *item = self.map(std::mem::take(item), fields, path)?
+                    *item = self.map(std::mem::take(item), fields, path)?;
                 }
                 _ => merged.push(Value::Object(self.map(Map::new(), fields, path)?)),
             }
@@ -327,7 +327,7 @@ mod tests {
         }
     }
 
-    fn json() -> impl proptest::strategy::Strategy<Value = Value> {
+    fn json() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),
             any::<i8>().prop_map(Value::from),

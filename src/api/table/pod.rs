@@ -316,7 +316,7 @@ mod tests {
                 vec![a(ended(3, 0, "Error"))],
                 vec![running("b")],
                 initialized,
-                "Running",
+                "Init:Error",
                 "1/1",
             ),
             (
@@ -402,7 +402,7 @@ mod tests {
         let empty = pod(&[], &[], json!({}));
         let restarted = pod(
             &[],
-            &[again.clone()],
+            std::slice::from_ref(&again),
             json!({"spec": {"readinessGates": [{"conditionType": "x"}]}, "status": {"podIP": "10.42.0.2"}}),
         );
         assert_eq!(restarts(&restarted, 60), "3 (10s ago)");
