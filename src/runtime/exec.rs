@@ -16,8 +16,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 
-pub type Input = Box<dyn AsyncWrite + Send + Unpin>;
-pub type Output = Box<dyn AsyncRead + Send + Unpin>;
+pub type Input = Box<dyn AsyncWrite + Send + Sync + Unpin>;
+pub type Output = Box<dyn AsyncRead + Send + Sync + Unpin>;
 
 /// A running `exec`. Dropping it closes the streams; the process then gets SIGHUP (TTY) or end of input.
 pub struct ExecSession {
