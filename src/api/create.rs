@@ -34,11 +34,10 @@ impl Api {
         metadata::place(kind, &mut object, namespace, None)?;
         let generated = metadata::generate_name(&mut object);
         metadata::prepare_create(&mut object, Timestamp::now());
-        kind.strategy.prepare_create(&mut object);
         kind.strategy.default(&mut object);
+        kind.strategy.prepare_create(&mut object);
         let name = text(&object, "/metadata/name").to_owned();
-        let mut errors = metadata::validate(&object);
-        errors.extend(kind.strategy.validate(&object));
+        let errors = kind.strategy.validate(&object);
         if !errors.is_empty() {
             return Err(ApiError::invalid(kind, &name, &errors));
         }

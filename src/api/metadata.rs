@@ -1,16 +1,11 @@
 //! `metadata`: what the server sets, what it keeps, what a client may not say.
 //! <https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/object-meta/>
 
-use super::kinds::{FieldError, Kind};
+use super::kinds::Kind;
 use super::status::{ApiError, ApiResult};
-use crate::object::access::{map, text};
-use crate::object::names::{check_label_value, check_qualified, check_subdomain};
 use jiff::Timestamp;
 use rand::Rng;
 use serde_json::{Map, Value};
-
-/// All annotations of an object together, bytes (256 KiB, as upstream).
-const ANNOTATIONS_BYTES_MAX: usize = 256 * 1024;
 
 /// Letters and digits of generated names: no vowels and no look-alikes, so that no words come out.
 const GENERATED_ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
@@ -179,101 +174,11 @@ fn drop_nulls(metadata: &mut Map<String, Value>) {
     metadata.retain(|_, value| !value.is_null());
 }
 
-/// Everything wrong with the metadata of an object.
-pub fn validate(object: &Value) -> Vec<FieldError> {
-    let mut errors = Vec::new();
-    let mut wrong = |field: &str, message: String| {
-        errors.push(FieldError {
-            field: field.to_owned(),
-            reason: "FieldValueInvalid",
-            message,
-        });
-    };
-    let name = text(object, "/metadata/name");
-    if name.is_empty() {
-        return vec![FieldError {
-            field: "metadata.name".into(),
-            reason: "FieldValueRequired",
-            message: "Required value: name or generateName is required".into(),
-        }];
-    }
-    if let Err(rule) = check_subdomain(name) {
-        wrong("metadata.name", format!("Invalid value: {name:?}: {rule}"));
-    }
-    for (key, value) in map(object, "/metadata/labels") {
-        if let Err(rule) = check_qualified(key) {
-            wrong("metadata.labels", format!("Invalid value: {key:?}: {rule}"));
-        }
-        if let Some(value) = value.as_str()
-            && let Err(rule) = check_label_value(value)
-        {
-            wrong(
-                "metadata.labels",
-                format!("Invalid value: {value:?}: {rule}"),
-            );
-        }
-    }
-    let mut bytes = 0;
-    for (key, value) in map(object, "/metadata/annotations") {
-        bytes += key.len() + value.as_str().map_or(0, str::len);
-        if let Err(rule) = check_qualified(&key.to_lowercase()) {
-            wrong(
-                "metadata.annotations",
-                format!("Invalid value: {key:?}: {rule}"),
-            );
-        }
-    }
-    for finalizer in crate::object::access::list(object, "/metadata/finalizers") {
-        let finalizer = finalizer.as_str().unwrap_or_default();
-        if let Err(rule) = check_qualified(finalizer) {
-            wrong(
-                "metadata.finalizers",
-                format!("Invalid value: {finalizer:?}: {rule}"),
-            );
-        }
-    }
-    if bytes > ANNOTATIONS_BYTES_MAX {
-        errors.push(FieldError {
-            field: "metadata.annotations".into(),
-            reason: "FieldValueTooLong",
-            message: format!("Too long: may not be more than {ANNOTATIONS_BYTES_MAX} bytes"),
-        });
-    }
-    errors
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::object::access::text;
     use serde_json::json;
-
-    #[test]
-    fn bad_metadata_is_named() {
-        let fields = |object: Value| {
-            validate(&object)
-                .into_iter()
-                .map(|error| error.field)
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(
-            fields(json!({"metadata": {"name": "a", "labels": {"app": "b"}}})),
-            Vec::<String>::new()
-        );
-        assert_eq!(fields(json!({"metadata": {}})), ["metadata.name"]);
-        assert_eq!(
-            fields(json!({"metadata": {"name": "A"}})),
-            ["metadata.name"]
-        );
-        assert_eq!(
-            fields(json!({"metadata": {"name": "a", "labels": {"/": "-"}}})),
-            ["metadata.labels"; 2]
-        );
-        let long = "x".repeat(ANNOTATIONS_BYTES_MAX);
-        assert_eq!(
-            fields(json!({"metadata": {"name": "a", "annotations": {"a": long}}})),
-            ["metadata.annotations"]
-        );
-    }
 
     #[test]
     fn the_server_keeps_what_is_its_own() {

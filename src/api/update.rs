@@ -73,6 +73,12 @@ impl Api {
                 "server-side apply is not supported yet: use client-side apply (kubectl apply without --server-side)",
             ));
         }
+        if !patch::CONTENT_TYPES.contains(&content_type) {
+            return Err(ApiError::unsupported_media_type(format!(
+                "the body of the request was in an unknown format - accepted media types include: {} (got {content_type:?})",
+                patch::CONTENT_TYPES.join(", ")
+            )));
+        }
         let validation = call.query.field_validation()?;
         for _ in 0..ATTEMPTS_MAX {
             let old = self
@@ -188,14 +194,14 @@ impl Api {
 /// The object as it would be stored: what the client may change from `object`, everything else from `before`.
 fn prepared(kind: &Kind, before: &Value, mut object: Value, status: bool) -> ApiResult<Value> {
     let name = text(before, "/metadata/name");
+    kind.strategy.default(&mut object);
     if status {
         kind.strategy.prepare_status_update(before, &mut object);
     } else {
         kind.strategy.prepare_update(before, &mut object);
     }
     metadata::prepare_update(before, &mut object);
-    kind.strategy.default(&mut object);
-    let mut errors = metadata::validate(&object);
+    let mut errors = Vec::new();
     if !status {
         errors.extend(kind.strategy.validate(&object));
         errors.extend(kind.strategy.validate_update(before, &object));

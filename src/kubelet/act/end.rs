@@ -38,11 +38,14 @@ impl Worker {
             container: name.to_string(),
             attempt,
         };
-        if let Err(error) = self
+        let sent = self
             .ctx
             .runtime
             .kill_container(&self.uid, &run, signal)
-            .await
+            .await;
+        // One that ended by itself in this moment needs no signal.
+        if let Err(error) = sent
+            && !matches!(error, RuntimeError::NotRunning { .. })
         {
             tracing::warn!(pod = %self.name(), container = name, signal, %error, "signal not sent; trying again");
             if let Some(record) = self.state.containers.get_mut(name) {
