@@ -97,18 +97,24 @@ impl Runtime {
     /// Starts the pod's shim with its namespaces and cgroup. The network namespace is still empty.
     pub async fn create_sandbox(&self, spec: &SandboxSpec) -> Result<SandboxStatus, RuntimeError> {
         let uid = &spec.pod_uid;
-        if uid.is_empty() || uid.contains('/') || uid.starts_with('.') || spec.cgroup.contains("..") {
-            return Err(RuntimeError::Other(format!("{uid:?} cannot be a pod's uid")));
+        if uid.is_empty() || uid.contains('/') || uid.starts_with('.') || spec.cgroup.contains("..")
+        {
+            return Err(RuntimeError::Other(format!(
+                "{uid:?} cannot be a pod's uid"
+            )));
         }
         if self.shim(uid).is_ok() {
-            return Err(RuntimeError::Other(format!("pod {uid} has a sandbox already")));
+            return Err(RuntimeError::Other(format!(
+                "pod {uid} has a sandbox already"
+            )));
         }
         let path = self.config.run_dir.join(uid);
         if path.exists() {
             let (layout, path) = (self.layout.clone(), path.clone());
             blocking(move || clean(&layout, &path)).await?;
         }
-        self.furnish(&path, spec).map_err(|e| other(format!("furnishing {}", path.display()), e))?;
+        self.furnish(&path, spec)
+            .map_err(|e| other(format!("furnishing {}", path.display()), e))?;
         let started = self.spawn(&path).await;
         let connection = match started {
             Ok(()) => Connection::open(&path.join(SOCKET_FILE), uid, self.events.clone())
@@ -139,7 +145,10 @@ impl Runtime {
         let hosts = if spec.host_network {
             fs::read_to_string("/etc/hosts").unwrap_or_default()
         } else {
-            format!("127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.1.1\t{}\n", spec.hostname)
+            format!(
+                "127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.1.1\t{}\n",
+                spec.hostname
+            )
         };
         fs::write(path.join("resolv.conf"), resolv)?;
         fs::write(path.join("hosts"), hosts)?;
@@ -166,7 +175,9 @@ impl Runtime {
         let said = String::from_utf8_lossy(&output.stdout);
         match said.trim() {
             READY => Ok(()),
-            "" => Err(RuntimeError::Other("the shim ended without a word".to_owned())),
+            "" => Err(RuntimeError::Other(
+                "the shim ended without a word".to_owned(),
+            )),
             reason => Err(RuntimeError::Other(reason.to_owned())),
         }
     }
@@ -188,6 +199,7 @@ impl Runtime {
     }
 
     /// Writes the pod's /etc/hosts (before its first container starts).
+    #[allow(clippy::unused_async)] // One small file; callers await all of this interface.
     pub async fn set_hosts(&self, pod_uid: &str, hosts: &str) -> Result<(), RuntimeError> {
         self.shim(pod_uid)?;
         // In place: containers have this very file mounted.
@@ -201,7 +213,11 @@ impl Runtime {
         pod_uid: &str,
         spec: &ContainerSpec,
     ) -> Result<ContainerStatus, RuntimeError> {
-        let id = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+        let id = format!(
+            "{}{}",
+            uuid::Uuid::new_v4().simple(),
+            uuid::Uuid::new_v4().simple()
+        );
         let request = Request::Start {
             id,
             spec: Box::new(spec.clone()),
@@ -279,9 +295,10 @@ pub fn remove_all(config: &RuntimeConfig) -> Result<(), RuntimeError> {
         .and_then(|()| layout.remove(root))
         .map_err(|e| other(format!("removing cgroup {root}"), e))?;
     match fs::remove_dir_all(&config.run_dir) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(other(format!("removing {}", config.run_dir.display()), error))
-        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(other(
+            format!("removing {}", config.run_dir.display()),
+            error,
+        )),
         _ => Ok(()),
     }
 }
@@ -295,7 +312,10 @@ async fn blocking(
 }
 
 fn directory(path: &Path, mode: u32) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(mode).create(path)
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(mode)
+        .create(path)
 }
 
 /// Pods with a run directory: uid and path.
@@ -305,13 +325,20 @@ fn pods(run_dir: &Path) -> Vec<(String, PathBuf)> {
         .flatten()
         .flatten()
         .filter(|entry| entry.path().join(CONFIG_FILE).exists())
-        .map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()))
+        .map(|entry| {
+            (
+                entry.file_name().to_string_lossy().into_owned(),
+                entry.path(),
+            )
+        })
         .collect()
 }
 
 /// Only a process that really is this directory's shim: numbers are used again.
 fn kill_shim(path: &Path) {
-    let pid = fs::read_to_string(path.join(PID_FILE)).ok().and_then(|t| t.trim().parse().ok());
+    let pid = fs::read_to_string(path.join(PID_FILE))
+        .ok()
+        .and_then(|t| t.trim().parse().ok());
     let Some(pid): Option<i32> = pid else { return };
     let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let arguments: Vec<&[u8]> = line.split(|b| *b == 0).collect();

@@ -36,7 +36,10 @@ impl Connection {
     pub async fn ask(&self, request: Request) -> Result<Response, RuntimeError> {
         let gone = || RuntimeError::Other("the pod's shim has ended".to_owned());
         let (sender, answer) = oneshot::channel();
-        self.requests.send((request, sender)).await.map_err(|_| gone())?;
+        self.requests
+            .send((request, sender))
+            .await
+            .map_err(|_| gone())?;
         match answer.await.map_err(|_| gone())? {
             Response::Failed(text) => Err(RuntimeError::Other(text)),
             response => Ok(response),

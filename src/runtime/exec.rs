@@ -74,13 +74,18 @@ impl ExecSession {
             shim,
             buffer: Vec::new(),
         };
-        let theirs = session.streams(spec).map_err(|e| failed("making streams", e))?;
+        let theirs = session
+            .streams(spec)
+            .map_err(|e| failed("making streams", e))?;
         let request = Request::Exec {
             container: container.to_owned(),
             spec: spec.clone(),
         };
         let message = frame(&ToShim { id: 0, request }).map_err(RuntimeError::Other)?;
-        session.send(&message, &theirs).await.map_err(|e| failed("asking the shim", e))?;
+        session
+            .send(&message, &theirs)
+            .await
+            .map_err(|e| failed("asking the shim", e))?;
         drop(theirs);
         loop {
             match session.next().await? {
@@ -104,8 +109,11 @@ impl ExecSession {
         if spec.tty {
             let (master, slave) = open_terminal()?;
             set_non_blocking(&master)?;
-            let terminal = Arc::new(AsyncFd::new(std::fs::File::from(master))?);
-            self.stdin = spec.stdin.then(|| Box::new(Terminal(terminal.clone())) as Input);
+            // SAFETY: a File keeps its descriptor open and the same for as long as it lives.
+            let terminal = Arc::new(unsafe { AsyncFd::register(std::fs::File::from(master)) }?);
+            self.stdin = spec
+                .stdin
+                .then(|| Box::new(Terminal(terminal.clone())) as Input);
             self.stdout = Some(Box::new(Terminal(terminal.clone())));
             self.terminal = Some(terminal);
             return Ok([slave.try_clone()?, slave.try_clone()?, slave]);
@@ -135,8 +143,14 @@ impl ExecSession {
                 let rights = [ControlMessage::ScmRights(&numbers)];
                 let control: &[ControlMessage<'_>] = if sent == 0 { &rights } else { &[] };
                 let parts = [IoSlice::new(&message[sent..])];
-                sendmsg::<()>(self.shim.as_raw_fd(), &parts, control, MsgFlags::MSG_DONTWAIT, None)
-                    .map_err(io::Error::from)
+                sendmsg::<()>(
+                    self.shim.as_raw_fd(),
+                    &parts,
+                    control,
+                    MsgFlags::MSG_DONTWAIT,
+                    None,
+                )
+                .map_err(io::Error::from)
             });
             match result {
                 Ok(count) => sent += count,
@@ -153,15 +167,20 @@ impl ExecSession {
                 return Ok(message);
             }
             if !matches!(self.shim.read_buf(&mut self.buffer).await, Ok(1..)) {
-                return Err(RuntimeError::Other("the pod ended during an exec".to_owned()));
+                return Err(RuntimeError::Other(
+                    "the pod ended during an exec".to_owned(),
+                ));
             }
         }
     }
 
     /// Sets the terminal's size.
+    #[allow(clippy::unused_async)] // Callers await all of this interface.
     pub async fn resize(&self, columns: u16, rows: u16) -> Result<(), RuntimeError> {
         let Some(terminal) = &self.terminal else {
-            return Err(RuntimeError::Other("resizing needs an exec with a TTY".to_owned()));
+            return Err(RuntimeError::Other(
+                "resizing needs an exec with a TTY".to_owned(),
+            ));
         };
         let size = libc::winsize {
             ws_row: rows,
@@ -170,7 +189,8 @@ impl ExecSession {
             ws_ypixel: 0,
         };
         // SAFETY: the descriptor is a terminal of ours and `size` outlives the call.
-        let result = unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) };
+        let result =
+            unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) };
         if result == 0 {
             return Ok(());
         }
@@ -192,7 +212,10 @@ impl ExecSession {
 
 fn set_non_blocking(fd: &OwnedFd) -> io::Result<()> {
     use nix::fcntl::{FcntlArg, fcntl};
-    fcntl(fd.as_raw_fd(), FcntlArg::F_SETFL(OFlag::O_RDWR | OFlag::O_NONBLOCK))?;
+    fcntl(
+        fd.as_raw_fd(),
+        FcntlArg::F_SETFL(OFlag::O_RDWR | OFlag::O_NONBLOCK),
+    )?;
     Ok(())
 }
 

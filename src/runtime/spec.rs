@@ -8,30 +8,88 @@ use serde_json::{Value, json};
 use std::path::Path;
 
 /// What an image without `PATH` gets; the same as containerd's default.
-const PATH_DEFAULT: &str =
-    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const PATH_DEFAULT: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 const CAPABILITIES_DEFAULT: [&str; 14] = [
-    "CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "MKNOD", "NET_RAW", "SETGID", "SETUID", "SETFCAP",
-    "SETPCAP", "NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FSETID",
+    "FOWNER",
+    "MKNOD",
+    "NET_RAW",
+    "SETGID",
+    "SETUID",
+    "SETFCAP",
+    "SETPCAP",
+    "NET_BIND_SERVICE",
+    "SYS_CHROOT",
+    "KILL",
+    "AUDIT_WRITE",
 ];
 
 /// capabilities(7), in the kernel's order.
 const CAPABILITIES_ALL: [&str; 41] = [
-    "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID",
-    "SETPCAP", "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW",
-    "IPC_LOCK", "IPC_OWNER", "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT",
-    "SYS_ADMIN", "SYS_BOOT", "SYS_NICE", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD",
-    "LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP", "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG",
-    "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF", "CHECKPOINT_RESTORE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "DAC_READ_SEARCH",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "SETGID",
+    "SETUID",
+    "SETPCAP",
+    "LINUX_IMMUTABLE",
+    "NET_BIND_SERVICE",
+    "NET_BROADCAST",
+    "NET_ADMIN",
+    "NET_RAW",
+    "IPC_LOCK",
+    "IPC_OWNER",
+    "SYS_MODULE",
+    "SYS_RAWIO",
+    "SYS_CHROOT",
+    "SYS_PTRACE",
+    "SYS_PACCT",
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "SYS_NICE",
+    "SYS_RESOURCE",
+    "SYS_TIME",
+    "SYS_TTY_CONFIG",
+    "MKNOD",
+    "LEASE",
+    "AUDIT_WRITE",
+    "AUDIT_CONTROL",
+    "SETFCAP",
+    "MAC_OVERRIDE",
+    "MAC_ADMIN",
+    "SYSLOG",
+    "WAKE_ALARM",
+    "BLOCK_SUSPEND",
+    "AUDIT_READ",
+    "PERFMON",
+    "BPF",
+    "CHECKPOINT_RESTORE",
 ];
 
 const MASKED: [&str; 10] = [
-    "/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
-    "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware",
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/sys/firmware",
 ];
 const READ_ONLY: [&str; 5] = [
-    "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
+    "/proc/bus",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/sys",
+    "/proc/sysrq-trigger",
 ];
 
 /// What the pod lends its containers.
@@ -64,8 +122,16 @@ pub fn capabilities(security: &Security, last: usize) -> Result<Vec<String>, Str
             Err(format!("unknown capability {name:?}"))
         }
     };
-    let add = security.capabilities_add.iter().map(plain).collect::<Result<Vec<_>, _>>()?;
-    let drop = security.capabilities_drop.iter().map(plain).collect::<Result<Vec<_>, _>>()?;
+    let add = security
+        .capabilities_add
+        .iter()
+        .map(plain)
+        .collect::<Result<Vec<_>, _>>()?;
+    let drop = security
+        .capabilities_drop
+        .iter()
+        .map(plain)
+        .collect::<Result<Vec<_>, _>>()?;
     let has = |list: &[String], name: &str| list.iter().any(|n| n == name);
     Ok(known
         .into_iter()
@@ -74,7 +140,8 @@ pub fn capabilities(security: &Security, last: usize) -> Result<Vec<String>, Str
                 return true;
             }
             // As containerd: ALL first, then single names; a single add wins over drop ALL.
-            let base = (CAPABILITIES_DEFAULT.contains(name) || has(&add, "ALL")) && !has(&drop, "ALL");
+            let base =
+                (CAPABILITIES_DEFAULT.contains(name) || has(&add, "ALL")) && !has(&drop, "ALL");
             (base || has(&add, name)) && !has(&drop, name)
         })
         .map(|name| format!("CAP_{name}"))
@@ -163,7 +230,11 @@ fn environment(container: &ContainerSpec, user: &User, hostname: &str) -> Vec<St
         format!("HOSTNAME={hostname}"),
         format!("HOME={}", user.home),
     ] {
-        let key = default.split_inclusive('=').next().unwrap_or_default().to_owned();
+        let key = default
+            .split_inclusive('=')
+            .next()
+            .unwrap_or_default()
+            .to_owned();
         if !container.env.iter().any(|e| e.starts_with(&key)) {
             env.push(default);
         }
@@ -191,8 +262,10 @@ fn mounts(container: &ContainerSpec, pod: &Pod<'_>) -> Vec<Value> {
     ];
     let mut bind = |source: &Path, target: &Path, read_only: bool| {
         let mode = if read_only { "ro" } else { "rw" };
-        list.push(json!({"destination": target, "type": "bind", "source": source,
-            "options": ["rbind", "rprivate", mode]}));
+        list.push(
+            json!({"destination": target, "type": "bind", "source": source,
+            "options": ["rbind", "rprivate", mode]}),
+        );
     };
     bind(&pod.directory.join("shm"), Path::new("/dev/shm"), false);
     for (file, target) in [
@@ -201,8 +274,16 @@ fn mounts(container: &ContainerSpec, pod: &Pod<'_>) -> Vec<Value> {
         ("resolv.conf", "/etc/resolv.conf"),
     ] {
         // A volume at the same place wins.
-        if !container.mounts.iter().any(|m| m.target == Path::new(target)) {
-            bind(&pod.directory.join(file), Path::new(target), container.security.read_only_root);
+        if !container
+            .mounts
+            .iter()
+            .any(|m| m.target == Path::new(target))
+        {
+            bind(
+                &pod.directory.join(file),
+                Path::new(target),
+                container.security.read_only_root,
+            );
         }
     }
     for mount in &container.mounts {

@@ -123,7 +123,11 @@ mod tests {
     const PASSWD: &str = "root:x:0:0::/root:/bin/sh\nweb:x:33:34::/srv:/bin/sh\n";
     const GROUP: &str = "root:x:0:\nweb:x:34:\nlog:x:50:web,other\n";
 
-    fn resolved(user: &str, uid: Option<u32>, non_root: bool) -> Result<(u32, u32, Vec<u32>), String> {
+    fn resolved(
+        user: &str,
+        uid: Option<u32>,
+        non_root: bool,
+    ) -> Result<(u32, u32, Vec<u32>), String> {
         let security = Security {
             user: user.into(),
             uid,
@@ -141,13 +145,29 @@ mod tests {
         assert_eq!(resolved("web:log", None, false), Ok((33, 50, vec![50])));
         assert_eq!(resolved("7:8", None, true), Ok((7, 8, vec![])));
         assert_eq!(resolved("web", Some(7), true), Ok((7, 0, vec![])));
-        assert!(resolved("nobody", None, false).unwrap_err().contains("unable to find user"));
+        assert!(
+            resolved("nobody", None, false)
+                .unwrap_err()
+                .contains("unable to find user")
+        );
     }
 
     #[test]
     fn root_is_refused_where_asked() {
-        assert!(resolved("", None, true).unwrap_err().contains("will run as root"));
-        assert!(resolved("web", None, true).unwrap_err().contains("non-numeric user (web)"));
-        assert!(resolved("web", Some(0), true).unwrap_err().contains("breaks non-root policy"));
+        assert!(
+            resolved("", None, true)
+                .unwrap_err()
+                .contains("will run as root")
+        );
+        assert!(
+            resolved("web", None, true)
+                .unwrap_err()
+                .contains("non-numeric user (web)")
+        );
+        assert!(
+            resolved("web", Some(0), true)
+                .unwrap_err()
+                .contains("breaks non-root policy")
+        );
     }
 }

@@ -44,12 +44,23 @@ impl Node {
         let lower = directory.path().join("lower");
         fs::create_dir_all(lower.join("bin")).unwrap();
         fs::copy("/bin/busybox", lower.join("bin/busybox")).unwrap();
-        for name in ["sh", "sleep", "echo", "cat", "stty", "tail", "id", "hostname", "dd", "seq"] {
+        for name in [
+            "sh", "sleep", "echo", "cat", "stty", "tail", "id", "hostname", "dd", "seq",
+        ] {
             std::os::unix::fs::symlink("busybox", lower.join("bin").join(name)).unwrap();
         }
         fs::create_dir_all(lower.join("etc")).unwrap();
-        fs::write(lower.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\nweb:x:33:34::/srv:/bin/sh\n").unwrap();
-        let unique = directory.path().file_name().unwrap().to_string_lossy().replace('.', "");
+        fs::write(
+            lower.join("etc/passwd"),
+            "root:x:0:0::/root:/bin/sh\nweb:x:33:34::/srv:/bin/sh\n",
+        )
+        .unwrap();
+        let unique = directory
+            .path()
+            .file_name()
+            .unwrap()
+            .to_string_lossy()
+            .replace('.', "");
         let config = RuntimeConfig {
             state_dir: directory.path().join("state"),
             run_dir: directory.path().join("run"),
@@ -70,7 +81,12 @@ impl Node {
             sysctls: Vec::new(),
         };
         runtime.create_sandbox(&spec).await.unwrap();
-        Node { directory, config, runtime, events }
+        Node {
+            directory,
+            config,
+            runtime,
+            events,
+        }
     }
 
     fn spec(&self, name: &str, script: &str) -> ContainerSpec {
@@ -93,7 +109,10 @@ impl Node {
             tty: false,
             stdin: false,
             mounts: Vec::new(),
-            resources: Resources { cpu_shares: 2, ..Resources::default() },
+            resources: Resources {
+                cpu_shares: 2,
+                ..Resources::default()
+            },
             security: Security::default(),
             log_path: self.log(name),
             log_file_bytes_max: 1 << 20,
@@ -115,12 +134,21 @@ impl Node {
 
     async fn text(&self, name: &str, options: LogOptions) -> String {
         let parts: Vec<_> = read(self.log(name), options, || false).collect().await;
-        String::from_utf8(parts.into_iter().flat_map(|p| p.unwrap().to_vec()).collect()).unwrap()
+        String::from_utf8(
+            parts
+                .into_iter()
+                .flat_map(|p| p.unwrap().to_vec())
+                .collect(),
+        )
+        .unwrap()
     }
 }
 
 fn run(name: &str) -> RunId {
-    RunId { container: name.into(), attempt: 0 }
+    RunId {
+        container: name.into(),
+        attempt: 0,
+    }
 }
 
 #[tokio::test]
@@ -129,15 +157,34 @@ async fn needs_root_a_container_runs_logs_and_exits() {
         return;
     }
     let mut node = Node::new().await;
-    let mut spec = node.spec("main", "hostname; id -u; cat /etc/resolv.conf; pwd; echo oops >&2; exit 7");
+    let mut spec = node.spec(
+        "main",
+        "hostname; id -u; cat /etc/resolv.conf; pwd; echo oops >&2; exit 7",
+    );
     spec.security.user = "web".into();
     spec.working_dir = "/made/here".into();
     node.runtime.start_container(UID, &spec).await.unwrap();
     let exit = node.exit().await;
-    let text = node.text("main", LogOptions { stream: Some("stdout".into()), ..LogOptions::default() }).await;
+    let text = node
+        .text(
+            "main",
+            LogOptions {
+                stream: Some("stdout".into()),
+                ..LogOptions::default()
+            },
+        )
+        .await;
     assert_eq!(text, "boat\n33\nnameserver 10.43.0.10\n/made/here\n");
     assert_eq!((exit.code, exit.signal, exit.oom_killed), (7, None, false));
-    let text = node.text("main", LogOptions { stream: Some("stderr".into()), ..LogOptions::default() }).await;
+    let text = node
+        .text(
+            "main",
+            LogOptions {
+                stream: Some("stderr".into()),
+                ..LogOptions::default()
+            },
+        )
+        .await;
     assert_eq!(text, "oops\n");
 }
 
@@ -150,10 +197,18 @@ async fn needs_root_a_missing_command_is_a_start_error() {
     let mut spec = node.spec("main", "");
     spec.args = vec!["foo".into()];
     let error = node.runtime.start_container(UID, &spec).await.unwrap_err();
-    assert!(matches!(&error, RuntimeError::Start(text) if text.contains("exec: \"foo\": executable file not found in $PATH")), "{error}");
+    assert!(
+        matches!(&error, RuntimeError::Start(text) if text.contains("exec: \"foo\": executable file not found in $PATH")),
+        "{error}"
+    );
     let status = node.runtime.sandbox(UID).await.unwrap();
-    assert!(matches!(&status.containers[0].state, ContainerState::Exited(exit) if exit.code == 128));
-    node.runtime.remove_container(UID, &run("main")).await.unwrap();
+    assert!(
+        matches!(&status.containers[0].state, ContainerState::Exited(exit) if exit.code == 128)
+    );
+    node.runtime
+        .remove_container(UID, &run("main"))
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -162,29 +217,91 @@ async fn needs_root_exec_streams_codes_and_terminal() {
         return;
     }
     let mut node = Node::new().await;
-    node.runtime.start_container(UID, &node.spec("main", "exec sleep 1000")).await.unwrap();
-    let exec = |args: &[&str], tty, stdin| ExecSpec { args: args.iter().map(|s| (*s).into()).collect(), tty, stdin };
-    let mut session = node.runtime.exec(UID, "main", &exec(&["sh", "-c", "cat; echo bad >&2; exit 3"], false, true)).await.unwrap();
+    node.runtime
+        .start_container(UID, &node.spec("main", "exec sleep 1000"))
+        .await
+        .unwrap();
+    let exec = |args: &[&str], tty, stdin| ExecSpec {
+        args: args.iter().map(|s| (*s).into()).collect(),
+        tty,
+        stdin,
+    };
+    let mut session = node
+        .runtime
+        .exec(
+            UID,
+            "main",
+            &exec(&["sh", "-c", "cat; echo bad >&2; exit 3"], false, true),
+        )
+        .await
+        .unwrap();
     let mut stdin = session.stdin.take().unwrap();
     stdin.write_all(b"hello").await.unwrap();
     drop(stdin);
     let (mut out, mut err) = (String::new(), String::new());
-    session.stdout.take().unwrap().read_to_string(&mut out).await.unwrap();
-    session.stderr.take().unwrap().read_to_string(&mut err).await.unwrap();
-    assert_eq!((out.as_str(), err.as_str(), session.wait().await.unwrap()), ("hello", "bad\n", 3));
+    session
+        .stdout
+        .take()
+        .unwrap()
+        .read_to_string(&mut out)
+        .await
+        .unwrap();
+    session
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut err)
+        .await
+        .unwrap();
+    assert_eq!(
+        (out.as_str(), err.as_str(), session.wait().await.unwrap()),
+        ("hello", "bad\n", 3)
+    );
 
-    let mut session = node.runtime.exec(UID, "main", &exec(&["sh", "-c", "read x; stty size; exit 4"], true, true)).await.unwrap();
+    let mut session = node
+        .runtime
+        .exec(
+            UID,
+            "main",
+            &exec(&["sh", "-c", "read x; stty size; exit 4"], true, true),
+        )
+        .await
+        .unwrap();
     session.resize(101, 33).await.unwrap();
-    session.stdin.as_mut().unwrap().write_all(b"go\n").await.unwrap();
+    session
+        .stdin
+        .as_mut()
+        .unwrap()
+        .write_all(b"go\n")
+        .await
+        .unwrap();
     let mut out = String::new();
-    session.stdout.take().unwrap().read_to_string(&mut out).await.unwrap();
+    session
+        .stdout
+        .take()
+        .unwrap()
+        .read_to_string(&mut out)
+        .await
+        .unwrap();
     assert!(out.contains("33 101"), "{out:?}");
     assert_eq!(session.wait().await.unwrap(), 4);
 
-    let error = node.runtime.exec(UID, "main", &exec(&["nope"], false, false)).await.unwrap_err();
-    assert!(error.to_string().contains("exec: \"nope\": executable file not found in $PATH"), "{error}");
+    let error = node
+        .runtime
+        .exec(UID, "main", &exec(&["nope"], false, false))
+        .await
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("exec: \"nope\": executable file not found in $PATH"),
+        "{error}"
+    );
 
-    node.runtime.kill_container(UID, &run("main"), 9).await.unwrap();
+    node.runtime
+        .kill_container(UID, &run("main"), 9)
+        .await
+        .unwrap();
     let exit = node.exit().await;
     assert_eq!((exit.code, exit.signal), (137, Some(9)));
 }
@@ -196,7 +313,9 @@ async fn needs_root_memory_over_the_limit_is_an_oom_kill() {
     }
     let mut node = Node::new().await;
     let mut spec = node.spec("main", "exec tail -c 200000000 /dev/zero");
-    spec.args = ["dd", "if=/dev/zero", "of=/dev/null", "bs=200M", "count=1"].map(String::from).to_vec();
+    spec.args = ["dd", "if=/dev/zero", "of=/dev/null", "bs=200M", "count=1"]
+        .map(String::from)
+        .to_vec();
     spec.resources.memory_limit_bytes = Some(16 << 20);
     node.runtime.start_container(UID, &spec).await.unwrap();
     let exit = node.exit().await;
@@ -210,7 +329,25 @@ async fn needs_root_a_new_runtime_adopts_and_removal_leaves_nothing() {
         return;
     }
     let mut node = Node::new().await;
-    node.runtime.start_container(UID, &node.spec("main", "trap 'exit 5' TERM; while true; do sleep 0.05; done")).await.unwrap();
+    node.runtime
+        .start_container(
+            UID,
+            &node.spec(
+                "main",
+                "trap 'exit 5' TERM; echo ready; while true; do sleep 0.05; done",
+            ),
+        )
+        .await
+        .unwrap();
+    // A first process without a handler would ignore SIGTERM: wait until it has one.
+    let follow = LogOptions {
+        follow: true,
+        ..LogOptions::default()
+    };
+    let first = Box::pin(read(node.log("main"), follow, || true))
+        .next()
+        .await;
+    assert_eq!(first.unwrap().unwrap(), "ready\n");
     let before = node.runtime.sandbox(UID).await.unwrap();
     node.runtime = {
         let (again, events) = Runtime::open(node.config.clone()).await.unwrap();
@@ -221,15 +358,31 @@ async fn needs_root_a_new_runtime_adopts_and_removal_leaves_nothing() {
     assert_eq!(after.len(), 1);
     assert_eq!(after[0].pid, before.pid);
     assert_eq!(after[0].containers, before.containers);
-    node.runtime.kill_container(UID, &run("main"), 15).await.unwrap();
+    node.runtime
+        .kill_container(UID, &run("main"), 15)
+        .await
+        .unwrap();
     assert_eq!(node.exit().await.code, 5);
     let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", before.pid)).unwrap();
-    eprintln!("idle shim: {}", rollup.lines().filter(|l| l.starts_with("Private_Dirty") || l.starts_with("Rss")).collect::<Vec<_>>().join(", "));
-    node.runtime.remove_container(UID, &run("main")).await.unwrap();
+    eprintln!(
+        "idle shim: {}",
+        rollup
+            .lines()
+            .filter(|l| l.starts_with("Private_Dirty") || l.starts_with("Rss"))
+            .collect::<Vec<_>>()
+            .join(", ")
+    );
+    node.runtime
+        .remove_container(UID, &run("main"))
+        .await
+        .unwrap();
     node.runtime.remove_sandbox(UID).await.unwrap();
     assert!(node.runtime.sandboxes().await.is_empty());
     assert!(!node.config.run_dir.join(UID).exists());
-    for directory in cgroups::layout().unwrap().directories(&node.config.cgroup_root) {
+    for directory in cgroups::layout()
+        .unwrap()
+        .directories(&node.config.cgroup_root)
+    {
         assert!(!directory.exists(), "{}", directory.display());
     }
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
@@ -242,11 +395,23 @@ async fn needs_root_a_dead_shim_is_reported_and_cleaned() {
         return;
     }
     let mut node = Node::new().await;
-    let status = node.runtime.start_container(UID, &node.spec("main", "exec sleep 1000")).await.unwrap();
-    let ContainerState::Running { pid, .. } = status.state else { panic!("{status:?}") };
+    let status = node
+        .runtime
+        .start_container(UID, &node.spec("main", "exec sleep 1000"))
+        .await
+        .unwrap();
+    let ContainerState::Running { pid, .. } = status.state else {
+        panic!("{status:?}")
+    };
     let shim = node.runtime.sandbox(UID).await.unwrap().pid;
-    Command::new("kill").arg("-9").arg(shim.to_string()).status().unwrap();
-    assert!(matches!(node.events.recv().await, Some(RuntimeEvent::SandboxDied { pod_uid }) if pod_uid == UID));
+    Command::new("kill")
+        .arg("-9")
+        .arg(shim.to_string())
+        .status()
+        .unwrap();
+    assert!(
+        matches!(node.events.recv().await, Some(RuntimeEvent::SandboxDied { pod_uid }) if pod_uid == UID)
+    );
     let (again, _events) = Runtime::open(node.config.clone()).await.unwrap();
     assert!(again.sandboxes().await.is_empty());
     let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();

@@ -106,9 +106,7 @@ impl Reader {
             }
             if let Some(next) = self.files.pop_front() {
                 self.current = Some(next);
-            } else if self.options.follow && self.rotated_away()? {
-                continue;
-            } else {
+            } else if !(self.options.follow && self.rotated_away()?) {
                 return Ok(None);
             }
         }
@@ -188,7 +186,9 @@ impl Reader {
         if rest.len() <= 2 * BLOCK_BYTES {
             self.buffer = rest.to_vec();
         }
-        let keep = usize::try_from(self.left).unwrap_or(usize::MAX).min(out.len());
+        let keep = usize::try_from(self.left)
+            .unwrap_or(usize::MAX)
+            .min(out.len());
         out.truncate(keep);
         self.left -= keep as u64;
         Bytes::from(out)
@@ -202,7 +202,9 @@ impl Reader {
             return;
         }
         if let Some(since) = self.options.since {
-            let time = std::str::from_utf8(parts.time).ok().and_then(|t| t.parse().ok());
+            let time = std::str::from_utf8(parts.time)
+                .ok()
+                .and_then(|t| t.parse().ok());
             if time.is_none_or(|time: jiff::Timestamp| time < since) {
                 return;
             }
@@ -257,7 +259,10 @@ mod tests {
 
     async fn text(path: PathBuf, options: LogOptions) -> String {
         let chunks: Vec<_> = read(path, options, || false).collect().await;
-        let bytes: Vec<u8> = chunks.into_iter().flat_map(|c| c.unwrap().to_vec()).collect();
+        let bytes: Vec<u8> = chunks
+            .into_iter()
+            .flat_map(|c| c.unwrap().to_vec())
+            .collect();
         String::from_utf8(bytes).unwrap()
     }
 
@@ -278,12 +283,18 @@ mod tests {
         let expected: String = (0..100).map(|n| format!("line {n}\n")).collect();
         assert_eq!(all, expected);
         for count in [0, 1, 3, 50, 100, 1000] {
-            let options = LogOptions { tail_lines: Some(count), ..LogOptions::default() };
+            let options = LogOptions {
+                tail_lines: Some(count),
+                ..LogOptions::default()
+            };
             let first = 100u64.saturating_sub(count);
             let expected: String = (first..100).map(|n| format!("line {n}\n")).collect();
             assert_eq!(text(path.clone(), options).await, expected, "tail {count}");
         }
-        let options = LogOptions { limit_bytes: Some(9), ..LogOptions::default() };
+        let options = LogOptions {
+            limit_bytes: Some(9),
+            ..LogOptions::default()
+        };
         assert_eq!(text(path, options).await, "line 0\nli");
     }
 
@@ -293,7 +304,10 @@ mod tests {
         let (path, mut log) = written(directory.path(), 3, 500);
         let running = Arc::new(AtomicBool::new(true));
         let flag = running.clone();
-        let options = LogOptions { follow: true, ..LogOptions::default() };
+        let options = LogOptions {
+            follow: true,
+            ..LogOptions::default()
+        };
         let stream = read(path, options, move || flag.load(Ordering::SeqCst));
         futures::pin_mut!(stream);
         let mut seen = stream.next().await.unwrap().unwrap().to_vec();

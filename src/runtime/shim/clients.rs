@@ -79,7 +79,8 @@ impl Client {
         let count = message.bytes;
         for control in message.cmsgs()? {
             if let ControlMessageOwned::ScmRights(numbers) = control {
-                self.descriptors.extend(numbers.into_iter().map(sys::received));
+                self.descriptors
+                    .extend(numbers.into_iter().map(sys::received));
             }
         }
         if count == 0 {

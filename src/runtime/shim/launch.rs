@@ -123,12 +123,15 @@ pub fn exec(place: &Place<'_>, id: &str, spec: &ExecSpec, streams: Streams) -> R
     process["args"] = serde_json::json!(spec.args);
     if spec.tty
         && let Some(env) = process["env"].as_array_mut()
-        && !env.iter().any(|e| e.as_str().is_some_and(|e| e.starts_with("TERM=")))
+        && !env
+            .iter()
+            .any(|e| e.as_str().is_some_and(|e| e.starts_with("TERM=")))
     {
         env.push("TERM=xterm".into());
     }
     let file = bundle.join(format!("exec-{}.json", std::process::id()));
-    fs::write(&file, process.to_string()).map_err(|e| format!("writing {}: {e}", file.display()))?;
+    fs::write(&file, process.to_string())
+        .map_err(|e| format!("writing {}: {e}", file.display()))?;
     let result = launched(spec.tty, |launcher| {
         builder(place, id, launcher, streams)?
             .as_tenant()
@@ -161,10 +164,7 @@ fn builder(
 }
 
 /// Runs `build` and waits until the new process has become the wanted program, or says why it has not.
-fn launched(
-    tty: bool,
-    build: impl FnOnce(Launcher) -> Result<i32, String>,
-) -> Result<i32, String> {
+fn launched(tty: bool, build: impl FnOnce(Launcher) -> Result<i32, String>) -> Result<i32, String> {
     let (read, write) =
         nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(|e| e.to_string())?;
     let launcher = Launcher {
@@ -175,7 +175,9 @@ fn launched(
     drop(write);
     let mut message = Vec::new();
     // Ends when exec closes the last copy of the writing end.
-    let _ = fs::File::from(read).take(MESSAGE_BYTES_MAX).read_to_end(&mut message);
+    let _ = fs::File::from(read)
+        .take(MESSAGE_BYTES_MAX)
+        .read_to_end(&mut message);
     if message.is_empty() {
         return built;
     }
@@ -223,7 +225,12 @@ fn mount_root(container: &ContainerSpec) -> Result<(), String> {
         MsFlags::empty(),
         Some(options.as_str()),
     )
-    .map_err(|e| format!("mounting the root filesystem on {}: {e}", root.merged.display()))
+    .map_err(|e| {
+        format!(
+            "mounting the root filesystem on {}: {e}",
+            root.merged.display()
+        )
+    })
 }
 
 /// Creates what is missing of `directory` below `root`. A symlink on the way is left to the container.
@@ -232,7 +239,12 @@ fn make_working_directory(root: &Path, directory: &Path) -> Result<(), String> {
     for part in directory.components() {
         match part {
             Component::Normal(name) => at.push(name),
-            Component::ParentDir => return Err(format!("working directory {directory:?} has `..`")),
+            Component::ParentDir => {
+                return Err(format!(
+                    "working directory {} has `..`",
+                    directory.display()
+                ));
+            }
             _ => continue,
         }
         match fs::symlink_metadata(&at) {
@@ -307,7 +319,11 @@ impl Executor for Launcher {
             self.say(&format!("taking the terminal: {error}"));
             return Err(ExecutorError::Other(error.to_string()));
         }
-        let args = spec.process().as_ref().and_then(|p| p.args().clone()).unwrap_or_default();
+        let args = spec
+            .process()
+            .as_ref()
+            .and_then(|p| p.args().clone())
+            .unwrap_or_default();
         let args: Result<Vec<CString>, _> = args.into_iter().map(CString::new).collect();
         let args = args.map_err(|_| ExecutorError::InvalidArg)?;
         let program = args.first().ok_or(ExecutorError::InvalidArg)?;
@@ -348,10 +364,16 @@ fn find_program(program: &str, path: &str) -> Result<(), String> {
             _ => Err(format!("exec: {program:?}: permission denied")),
         };
     }
-    if !program.is_empty() && path.split(':').any(|d| executable(&Path::new(d).join(program))) {
+    if !program.is_empty()
+        && path
+            .split(':')
+            .any(|d| executable(&Path::new(d).join(program)))
+    {
         return Ok(());
     }
-    Err(format!("exec: {program:?}: executable file not found in $PATH"))
+    Err(format!(
+        "exec: {program:?}: executable file not found in $PATH"
+    ))
 }
 
 /// Three descriptors for one terminal.

@@ -31,6 +31,11 @@ pub fn shim_main(arguments: &[String]) -> ExitCode {
         eprintln!("coracle shim is started by the node itself, with a pod's run directory");
         return ExitCode::from(2);
     };
+    // Whatever the node process had open without close-on-exec is none of the shim's.
+    if let Err(error) = sys::close_inherited() {
+        println!("starting a shim: closing inherited descriptors: {error}");
+        return ExitCode::FAILURE;
+    }
     // The parent returns at once: the shim belongs to nobody's process tree.
     match sys::fork() {
         Ok(Some(_)) => return ExitCode::SUCCESS,
@@ -58,16 +63,25 @@ pub fn shim_main(arguments: &[String]) -> ExitCode {
 
 fn prepare(directory: &Path) -> Result<server::Server, String> {
     let at = |what: &str, error: &dyn std::fmt::Display| {
-        format!("starting the shim in {}: {what}: {error}", directory.display())
+        format!(
+            "starting the shim in {}: {what}: {error}",
+            directory.display()
+        )
     };
     let bytes = std::fs::read(directory.join(CONFIG_FILE)).map_err(|e| at(CONFIG_FILE, &e))?;
     let config: ShimConfig = postcard::from_bytes(&bytes).map_err(|e| at(CONFIG_FILE, &e))?;
     let layout = cgroups::layout().map_err(|e| at("cgroups", &e))?;
     let own = format!("{}/{CGROUP}", config.cgroup_root);
-    layout.create(&own).map_err(|e| at("creating its cgroup", &e))?;
-    layout.join(&own).map_err(|e| at("joining its cgroup", &e))?;
+    layout
+        .create(&own)
+        .map_err(|e| at("creating its cgroup", &e))?;
+    layout
+        .join(&own)
+        .map_err(|e| at("joining its cgroup", &e))?;
     let pod = format!("{}/{}", config.cgroup_root, config.spec.cgroup);
-    layout.create(&pod).map_err(|e| at("creating the pod's cgroup", &e))?;
+    layout
+        .create(&pod)
+        .map_err(|e| at("creating the pod's cgroup", &e))?;
     nix::unistd::setsid().map_err(|e| at("setsid", &e))?;
     std::env::set_current_dir("/").map_err(|e| at("chdir", &e))?;
     sys::become_subreaper().map_err(|e| at("child subreaper", &e))?;
@@ -78,8 +92,16 @@ fn prepare(directory: &Path) -> Result<server::Server, String> {
     let listener = UnixListener::bind(&socket).map_err(|e| at(SOCKET_FILE, &e))?;
     std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o600))
         .map_err(|e| at(SOCKET_FILE, &e))?;
-    listener.set_nonblocking(true).map_err(|e| at(SOCKET_FILE, &e))?;
+    listener
+        .set_nonblocking(true)
+        .map_err(|e| at(SOCKET_FILE, &e))?;
     std::fs::write(directory.join(PID_FILE), std::process::id().to_string())
         .map_err(|e| at(PID_FILE, &e))?;
-    Ok(server::Server::new(config, directory.to_owned(), layout, listener, signals))
+    Ok(server::Server::new(
+        config,
+        directory.to_owned(),
+        layout,
+        listener,
+        signals,
+    ))
 }

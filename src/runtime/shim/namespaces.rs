@@ -20,8 +20,14 @@ pub fn enter(spec: &SandboxSpec, directory: &Path) -> Result<(), String> {
     }
     unshare(flags).map_err(|e| format!("unsharing the pod's namespaces: {e} (root is needed)"))?;
     // Slave, not private: volumes that the node mounts later must appear here, our mounts never there.
-    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_SLAVE, None::<&str>)
-        .map_err(|e| format!("making the shim's mounts its own: {e}"))?;
+    mount(
+        None::<&str>,
+        "/",
+        None::<&str>,
+        MsFlags::MS_REC | MsFlags::MS_SLAVE,
+        None::<&str>,
+    )
+    .map_err(|e| format!("making the shim's mounts its own: {e}"))?;
     if !spec.host_network {
         nix::unistd::sethostname(&spec.hostname)
             .map_err(|e| format!("setting host name {:?}: {e}", spec.hostname))?;
@@ -29,7 +35,13 @@ pub fn enter(spec: &SandboxSpec, directory: &Path) -> Result<(), String> {
     let shm = directory.join("shm");
     std::fs::create_dir_all(&shm).map_err(|e| format!("creating {}: {e}", shm.display()))?;
     let result = if spec.host_ipc {
-        mount(Some("/dev/shm"), &shm, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+        mount(
+            Some("/dev/shm"),
+            &shm,
+            None::<&str>,
+            MsFlags::MS_BIND,
+            None::<&str>,
+        )
     } else {
         mount(
             Some("shm"),
@@ -40,7 +52,9 @@ pub fn enter(spec: &SandboxSpec, directory: &Path) -> Result<(), String> {
         )
     };
     result.map_err(|e| format!("mounting the pod's /dev/shm: {e}"))?;
-    spec.sysctls.iter().try_for_each(|(name, value)| sysctl(spec, name, value))
+    spec.sysctls
+        .iter()
+        .try_for_each(|(name, value)| sysctl(spec, name, value))
 }
 
 /// Only what the pod's own namespaces hold may be set: anything else is the host's.
@@ -51,7 +65,9 @@ fn sysctl(spec: &SandboxSpec, name: &str, value: &str) -> Result<(), String> {
             .any(|prefix| name.starts_with(prefix))
             && !spec.host_ipc);
     if !namespaced || name.contains("..") || name.contains('/') {
-        return Err(format!("sysctl {name:?} is not one of the pod's own namespaces"));
+        return Err(format!(
+            "sysctl {name:?} is not one of the pod's own namespaces"
+        ));
     }
     let path = format!("/proc/sys/{}", name.replace('.', "/"));
     std::fs::write(&path, value).map_err(|e| format!("setting sysctl {name} to {value:?}: {e}"))

@@ -41,7 +41,8 @@ struct Container {
     log: Option<LogWriter>,
     outputs: Vec<(Stream, File)>,
     /// Keeps an interactive container's input open.
-    _input: Option<OwnedFd>,
+    #[allow(dead_code)] // Held, never read.
+    input: Option<OwnedFd>,
 }
 
 #[derive(Debug)]
@@ -114,9 +115,8 @@ impl Server {
     pub fn run(mut self) -> ExitCode {
         loop {
             let (interest, what) = self.interest();
-            let ready = match sys::poll(&interest, -1) {
-                Ok(ready) => ready,
-                Err(_) => return ExitCode::FAILURE,
+            let Ok(ready) = sys::poll(&interest, -1) else {
+                return ExitCode::FAILURE;
             };
             for (what, _) in what.into_iter().zip(ready).filter(|(_, ready)| *ready) {
                 match what {
@@ -185,14 +185,21 @@ impl Server {
                     return ended;
                 }
                 Request::Start { id, spec } => self.start(number, message.id, id, *spec),
-                Request::Exec { container, spec } => self.exec(number, message.id, &container, &spec),
+                Request::Exec { container, spec } => {
+                    self.exec(number, message.id, &container, &spec);
+                }
                 Request::State => {
                     let response = Response::State {
                         spec: self.config.spec.clone(),
                         pid: std::process::id() as i32,
-                        containers: self.containers.iter().map(|c| c.status.clone()).filter(
-                            |status| !matches!(status.state, ContainerState::Running { pid: 0, .. }),
-                        ).collect(),
+                        containers: self
+                            .containers
+                            .iter()
+                            .map(|c| c.status.clone())
+                            .filter(|status| {
+                                !matches!(status.state, ContainerState::Running { pid: 0, .. })
+                            })
+                            .collect(),
                     };
                     self.reply(number, message.id, response);
                 }
@@ -233,24 +240,34 @@ impl Server {
             container: spec.name.clone(),
             attempt: spec.attempt,
         };
-        if self.containers.len() >= RUNS_MAX || self.containers.iter().any(|c| c.status.run == run) {
-            let text = format!("container {} run {} is here already", run.container, run.attempt);
+        if self.containers.len() >= RUNS_MAX || self.containers.iter().any(|c| c.status.run == run)
+        {
+            let text = format!(
+                "container {} run {} is here already",
+                run.container, run.attempt
+            );
             return self.reply(client, message, Response::Failed(text));
         }
-        let cgroup = format!("{}/{}/{id}", self.config.cgroup_root, self.config.spec.cgroup);
+        let cgroup = format!(
+            "{}/{}/{id}",
+            self.config.cgroup_root, self.config.spec.cgroup
+        );
         let started_at_ms = now_ms();
         let mut container = Container {
             status: ContainerStatus {
                 run: run.clone(),
                 id,
-                state: ContainerState::Running { pid: 0, started_at_ms },
+                state: ContainerState::Running {
+                    pid: 0,
+                    started_at_ms,
+                },
             },
             cgroup,
             merged: spec.root_fs.merged.clone(),
             pid: None,
             log: None,
             outputs: Vec::new(),
-            _input: None,
+            input: None,
         };
         let report = self.begin(&mut container, &spec);
         self.containers.push(container);
@@ -284,7 +301,14 @@ impl Server {
         let shim_pid = std::process::id() as i32;
         let place = self.place();
         launch::in_child(|| {
-            launch::container(&place, shim_pid, &container.status.id, &cgroup, spec, streams)
+            launch::container(
+                &place,
+                shim_pid,
+                &container.status.id,
+                &cgroup,
+                spec,
+                streams,
+            )
         })
         .map_err(|e| format!("fork: {e}"))
     }
@@ -322,7 +346,11 @@ impl Server {
     }
 
     fn launched(&mut self, fd: RawFd) {
-        let Some(at) = self.launches.iter().position(|l| l.report.as_raw_fd() == fd) else {
+        let Some(at) = self
+            .launches
+            .iter()
+            .position(|l| l.report.as_raw_fd() == fd)
+        else {
             return;
         };
         let launch = &mut self.launches[at];
@@ -333,11 +361,14 @@ impl Server {
             _ => {}
         }
         let launch = self.launches.swap_remove(at);
-        let outcome = postcard::from_bytes::<Outcome>(&launch.bytes)
-            .map_or_else(|_| Err("the launching process died".to_owned()), |outcome| outcome.0);
+        let outcome = postcard::from_bytes::<Outcome>(&launch.bytes).map_or_else(
+            |_| Err("the launching process died".to_owned()),
+            |outcome| outcome.0,
+        );
         match (launch.purpose, outcome) {
             (Purpose::Start { run, message }, Ok(pid)) => {
-                let Some(container) = self.containers.iter_mut().find(|c| c.status.run == run) else {
+                let Some(container) = self.containers.iter_mut().find(|c| c.status.run == run)
+                else {
                     return;
                 };
                 container.pid = Some(pid);
@@ -390,7 +421,9 @@ impl Server {
         loop {
             let (pid, code, signal) = match waitpid(Pid::from_raw(-1), Some(WaitPidFlag::WNOHANG)) {
                 Ok(WaitStatus::Exited(pid, code)) => (pid, code, None),
-                Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, 128 + signal as i32, Some(signal as i32)),
+                Ok(WaitStatus::Signaled(pid, signal, _)) => {
+                    (pid, 128 + signal as i32, Some(signal as i32))
+                }
                 Ok(WaitStatus::StillAlive) | Err(_) => break,
                 Ok(_) => continue,
             };
@@ -463,8 +496,14 @@ impl Server {
         let Some(at) = self.containers.iter().position(|c| c.status.run == *run) else {
             return Ok(());
         };
-        if matches!(self.containers[at].status.state, ContainerState::Running { .. }) {
-            return Err(format!("container {} still runs; kill it first", run.container));
+        if matches!(
+            self.containers[at].status.state,
+            ContainerState::Running { .. }
+        ) {
+            return Err(format!(
+                "container {} still runs; kill it first",
+                run.container
+            ));
         }
         let container = &self.containers[at];
         let cgroup = container.cgroup.clone();
@@ -559,7 +598,7 @@ fn streams(container: &mut Container, spec: &ContainerSpec) -> io::Result<Stream
     let pipe = || nix::unistd::pipe2(OFlag::O_CLOEXEC);
     let stdin = if spec.stdin {
         let (read, write) = pipe()?;
-        container._input = Some(write);
+        container.input = Some(write);
         read
     } else {
         OwnedFd::from(File::open(Path::new("/dev/null"))?)

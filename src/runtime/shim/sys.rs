@@ -15,6 +15,17 @@ pub fn fork() -> io::Result<Option<i32>> {
     }
 }
 
+/// Closes every descriptor above the standard streams. Only for the start of the process, when nothing owns one.
+pub fn close_inherited() -> io::Result<()> {
+    // SAFETY: called before anything in this process has opened a descriptor.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, 0u32) };
+    match result {
+        0 => Ok(()),
+        _ if io::Error::last_os_error().raw_os_error() == Some(libc::ENOSYS) => Ok(()), // Linux before 5.9
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Orphans below this process become its children.
 pub fn become_subreaper() -> io::Result<()> {
     // SAFETY: takes numbers only.
@@ -29,7 +40,10 @@ pub fn child_signals() -> io::Result<SignalFd> {
     let mut set = SigSet::empty();
     set.add(Signal::SIGCHLD);
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), None)?;
-    Ok(SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?)
+    Ok(SignalFd::with_flags(
+        &set,
+        SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK,
+    )?)
 }
 
 /// Gives a child the signal state a fresh program expects.
@@ -49,7 +63,10 @@ pub fn take_terminal() -> io::Result<()> {
 }
 
 pub fn detach_standard_streams() -> io::Result<()> {
-    let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    let null = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/null")?;
     for number in 0..3 {
         nix::unistd::dup2(std::os::fd::AsRawFd::as_raw_fd(&null), number)?;
     }
