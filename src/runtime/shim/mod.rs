@@ -7,6 +7,7 @@
 //! It never knows about the API server or whether a node process lives.
 
 mod clients;
+mod container;
 mod launch;
 mod namespaces;
 mod server;

@@ -1,15 +1,15 @@
 //! The shim's loop: one poll over the listener, the clients, SIGCHLD, the logs and launches under way.
 
 use super::clients::{Client, STREAMS};
-use super::launch::{self, Outcome, Place, Streams};
+use super::container::{Container, drain, streams};
+use super::launch::{self, Outcome, Place};
 use super::sys;
 use crate::runtime::cgroups::Layout;
-use crate::runtime::logs::{LogWriter, Stream};
+use crate::runtime::logs::LogWriter;
 use crate::runtime::protocol::{FromShim, Request, Response, ShimConfig};
 use crate::runtime::types::{
     ContainerSpec, ContainerState, ContainerStatus, ExecSpec, Exit, RunId,
 };
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::mount::{MntFlags, umount2};
 use nix::sys::signal::kill;
 use nix::sys::signalfd::SignalFd;
@@ -20,7 +20,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Exits whose process nobody has claimed yet: a launch's report may come after its process's end.
@@ -31,19 +31,6 @@ const CLIENTS_MAX: usize = 128;
 const RUNS_MAX: usize = 1024;
 /// Kubernetes' code for a container that never ran (`StartError`).
 const START_ERROR_CODE: i32 = 128;
-
-#[derive(Debug)]
-struct Container {
-    status: ContainerStatus,
-    cgroup: String,
-    merged: PathBuf,
-    pid: Option<i32>,
-    log: Option<LogWriter>,
-    outputs: Vec<(Stream, File)>,
-    /// Keeps an interactive container's input open.
-    #[allow(dead_code)] // Held, never read.
-    input: Option<OwnedFd>,
-}
 
 #[derive(Debug)]
 enum Purpose {
@@ -557,61 +544,4 @@ impl Server {
 
 fn done(result: Result<(), String>) -> Response {
     result.map_or_else(Response::Failed, |()| Response::Done)
-}
-
-/// Reads what the container has written; `rounds` bounds it, so that one container does not starve the others.
-fn drain(container: &mut Container, rounds: u32) {
-    let mut block = [0u8; 16 * 1024];
-    let log = &mut container.log;
-    container.outputs.retain_mut(|(stream, file)| {
-        for _ in 0..rounds {
-            match file.read(&mut block) {
-                Ok(0) => return false,
-                Ok(count) => {
-                    if let Some(log) = log {
-                        log.write(*stream, &block[..count]);
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // A terminal whose last user is gone answers EIO.
-                Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
-            }
-        }
-        true
-    });
-}
-
-fn non_blocking(fd: &OwnedFd) -> io::Result<()> {
-    let flags = OFlag::from_bits_truncate(fcntl(fd.as_raw_fd(), FcntlArg::F_GETFL)?);
-    fcntl(fd.as_raw_fd(), FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
-    Ok(())
-}
-
-/// The container's ends; ours go into `container`.
-fn streams(container: &mut Container, spec: &ContainerSpec) -> io::Result<Streams> {
-    if spec.tty {
-        let (master, slave) = crate::runtime::exec::open_terminal()?;
-        non_blocking(&master)?;
-        container.outputs.push((Stream::Stdout, File::from(master)));
-        return launch::terminal_streams(slave);
-    }
-    let pipe = || nix::unistd::pipe2(OFlag::O_CLOEXEC);
-    let stdin = if spec.stdin {
-        let (read, write) = pipe()?;
-        container.input = Some(write);
-        read
-    } else {
-        OwnedFd::from(File::open(Path::new("/dev/null"))?)
-    };
-    let mut ends = Vec::new();
-    for stream in [Stream::Stdout, Stream::Stderr] {
-        let (read, write) = pipe()?;
-        non_blocking(&read)?;
-        container.outputs.push((stream, File::from(read)));
-        ends.push(write);
-    }
-    match <[OwnedFd; 2]>::try_from(ends) {
-        Ok([stdout, stderr]) => Ok([stdin, stdout, stderr]),
-        Err(_) => Err(io::ErrorKind::Other.into()),
-    }
 }
