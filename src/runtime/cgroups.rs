@@ -7,8 +7,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const ROOT: &str = "/sys/fs/cgroup";
-/// `CGROUP2_SUPER_MAGIC` of `linux/magic.h`.
-const CGROUP2_MAGIC: i64 = 0x6367_7270;
 /// Rounds of killing what forks while it is being killed; with the pause, 10 s in all.
 const KILL_ROUNDS_MAX: u32 = 2_000;
 const KILL_PAUSE: Duration = Duration::from_millis(5);
@@ -26,7 +24,7 @@ pub enum Layout {
 /// Looks at what is mounted on `/sys/fs/cgroup`.
 pub fn layout() -> io::Result<Layout> {
     let stat = nix::sys::statfs::statfs(ROOT).map_err(io::Error::from)?;
-    if i64::from(stat.filesystem_type().0) == CGROUP2_MAGIC {
+    if stat.filesystem_type() == nix::sys::statfs::CGROUP2_SUPER_MAGIC {
         return Ok(Layout::Unified);
     }
     Ok(Layout::Legacy(legacy_mounts(&fs::read_to_string(

@@ -46,9 +46,23 @@ impl Runtime {
             .and_then(|()| directory(&config.state_dir, 0o700))
             .map_err(|e| other(format!("creating {}", config.run_dir.display()), e))?;
         let (events, receiver) = mpsc::channel(EVENTS_MAX);
+        // Probes' events go nowhere: the lasting connection tells them.
+        let (quiet, _) = mpsc::channel(1);
         let mut shims = HashMap::new();
         for (uid, path) in pods(&config.run_dir) {
-            match Connection::open(&path.join(SOCKET_FILE), &uid, events.clone()).await {
+            // A dying shim may still take a connection: only an answer proves that it lives.
+            let opened = Connection::open(&path.join(SOCKET_FILE), &uid, quiet.clone()).await;
+            let alive = match opened {
+                Ok(probe) => probe.ask(Request::State).await.map(|_| ()),
+                Err(error) => Err(other("connecting", error)),
+            };
+            let connection = match alive {
+                Ok(()) => Connection::open(&path.join(SOCKET_FILE), &uid, events.clone())
+                    .await
+                    .map_err(|e| other("connecting", e)),
+                Err(error) => Err(error),
+            };
+            match connection {
                 Ok(connection) => {
                     shims.insert(uid, connection);
                 }
@@ -199,6 +213,7 @@ impl Runtime {
     }
 
     /// Writes the pod's /etc/hosts (before its first container starts).
+    #[allow(clippy::unused_async)] // One small file; callers await all of this interface.
     pub async fn set_hosts(&self, pod_uid: &str, hosts: &str) -> Result<(), RuntimeError> {
         self.shim(pod_uid)?;
         // In place: containers have this very file mounted.

@@ -109,7 +109,8 @@ impl ExecSession {
         if spec.tty {
             let (master, slave) = open_terminal()?;
             set_non_blocking(&master)?;
-            let terminal = Arc::new(AsyncFd::new(std::fs::File::from(master))?);
+            // SAFETY: a File keeps its descriptor open and the same for as long as it lives.
+            let terminal = Arc::new(unsafe { AsyncFd::register(std::fs::File::from(master)) }?);
             self.stdin = spec
                 .stdin
                 .then(|| Box::new(Terminal(terminal.clone())) as Input);
@@ -174,6 +175,7 @@ impl ExecSession {
     }
 
     /// Sets the terminal's size.
+    #[allow(clippy::unused_async)] // Callers await all of this interface.
     pub async fn resize(&self, columns: u16, rows: u16) -> Result<(), RuntimeError> {
         let Some(terminal) = &self.terminal else {
             return Err(RuntimeError::Other(

@@ -334,11 +334,20 @@ async fn needs_root_a_new_runtime_adopts_and_removal_leaves_nothing() {
             UID,
             &node.spec(
                 "main",
-                "trap 'exit 5' TERM; while true; do sleep 0.05; done",
+                "trap 'exit 5' TERM; echo ready; while true; do sleep 0.05; done",
             ),
         )
         .await
         .unwrap();
+    // A first process without a handler would ignore SIGTERM: wait until it has one.
+    let follow = LogOptions {
+        follow: true,
+        ..LogOptions::default()
+    };
+    let first = Box::pin(read(node.log("main"), follow, || true))
+        .next()
+        .await;
+    assert_eq!(first.unwrap().unwrap(), "ready\n");
     let before = node.runtime.sandbox(UID).await.unwrap();
     node.runtime = {
         let (again, events) = Runtime::open(node.config.clone()).await.unwrap();
@@ -407,4 +416,66 @@ async fn needs_root_a_dead_shim_is_reported_and_cleaned() {
     assert!(again.sandboxes().await.is_empty());
     let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     assert!(state.is_empty() || state.contains(") Z "), "{state}");
+}
+
+/// Not a test by itself: the node process that the next test kills.
+#[tokio::test]
+#[ignore = "started by needs_root_containers_survive_a_killed_node"]
+async fn a_node_to_be_killed() {
+    let Ok(lines) = std::env::var("CORACLE_TEST_NODE") else {
+        return;
+    };
+    let mut lines = lines.lines();
+    let mut next = || lines.next().unwrap().to_owned();
+    let config = RuntimeConfig {
+        state_dir: next().into(),
+        run_dir: next().into(),
+        cgroup_root: next(),
+        executable: env!("CARGO_BIN_EXE_coracle").into(),
+    };
+    let (runtime, _events) = Runtime::open(config).await.unwrap();
+    let mut spec = runtime.sandbox(UID).await.unwrap().spec;
+    spec.pod_uid = "second".into();
+    spec.cgroup = "podsecond".into();
+    runtime.create_sandbox(&spec).await.unwrap();
+    println!("open");
+    std::future::pending::<()>().await;
+}
+
+#[tokio::test]
+async fn needs_root_containers_survive_a_killed_node() {
+    if !root() {
+        return;
+    }
+    let node = Node::new().await;
+    node.runtime
+        .start_container(UID, &node.spec("main", "exec sleep 1000"))
+        .await
+        .unwrap();
+    let before = node.runtime.sandbox(UID).await.unwrap();
+    let config = &node.config;
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "a_node_to_be_killed", "--ignored", "--nocapture"])
+        .env(
+            "CORACLE_TEST_NODE",
+            format!(
+                "{}\n{}\n{}",
+                config.state_dir.display(),
+                config.run_dir.display(),
+                config.cgroup_root
+            ),
+        )
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let output = std::io::BufReader::new(child.stdout.take().unwrap());
+    let opened = std::io::BufRead::lines(output).any(|line| line.unwrap().contains("open"));
+    assert!(opened);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let (again, _events) = Runtime::open(config.clone()).await.unwrap();
+    assert_eq!(again.sandboxes().await.len(), 2);
+    let after = again.sandbox(UID).await.unwrap();
+    assert_eq!(after.containers, before.containers);
+    again.remove_sandbox("second").await.unwrap();
 }

@@ -27,6 +27,13 @@ pub enum PatchError {
     NotApplicable(String),
 }
 
+/// The three kinds of patch.
+pub const CONTENT_TYPES: &[&str] = &[
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/strategic-merge-patch+json",
+];
+
 /// Applies `patch` to `object` by the rules of `content_type` (`application/json-patch+json`, …).
 /// `kind` chooses the merge keys of strategic merge. Server-side apply is not among them: the caller answers 415.
 pub fn apply(

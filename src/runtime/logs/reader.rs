@@ -106,9 +106,7 @@ impl Reader {
             }
             if let Some(next) = self.files.pop_front() {
                 self.current = Some(next);
-            } else if self.options.follow && self.rotated_away()? {
-                continue;
-            } else {
+            } else if !(self.options.follow && self.rotated_away()?) {
                 return Ok(None);
             }
         }

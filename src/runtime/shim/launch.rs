@@ -240,7 +240,10 @@ fn make_working_directory(root: &Path, directory: &Path) -> Result<(), String> {
         match part {
             Component::Normal(name) => at.push(name),
             Component::ParentDir => {
-                return Err(format!("working directory {directory:?} has `..`"));
+                return Err(format!(
+                    "working directory {} has `..`",
+                    directory.display()
+                ));
             }
             _ => continue,
         }

@@ -7,6 +7,7 @@
 //! It never knows about the API server or whether a node process lives.
 
 mod clients;
+mod container;
 mod launch;
 mod namespaces;
 mod server;
@@ -31,6 +32,11 @@ pub fn shim_main(arguments: &[String]) -> ExitCode {
         eprintln!("coracle shim is started by the node itself, with a pod's run directory");
         return ExitCode::from(2);
     };
+    // Whatever the node process had open without close-on-exec is none of the shim's.
+    if let Err(error) = sys::close_inherited() {
+        println!("starting a shim: closing inherited descriptors: {error}");
+        return ExitCode::FAILURE;
+    }
     // The parent returns at once: the shim belongs to nobody's process tree.
     match sys::fork() {
         Ok(Some(_)) => return ExitCode::SUCCESS,

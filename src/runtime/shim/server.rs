@@ -1,26 +1,28 @@
 //! The shim's loop: one poll over the listener, the clients, SIGCHLD, the logs and launches under way.
 
+mod removal;
+
 use super::clients::{Client, STREAMS};
-use super::launch::{self, Outcome, Place, Streams};
+use super::container::{Container, drain, streams};
+use super::launch::{self, Outcome, Place};
 use super::sys;
 use crate::runtime::cgroups::Layout;
-use crate::runtime::logs::{LogWriter, Stream};
+use crate::runtime::logs::LogWriter;
 use crate::runtime::protocol::{FromShim, Request, Response, ShimConfig};
 use crate::runtime::types::{
     ContainerSpec, ContainerState, ContainerStatus, ExecSpec, Exit, RunId,
 };
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::mount::{MntFlags, umount2};
 use nix::sys::signal::kill;
 use nix::sys::signalfd::SignalFd;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use std::collections::VecDeque;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Exits whose process nobody has claimed yet: a launch's report may come after its process's end.
@@ -31,18 +33,6 @@ const CLIENTS_MAX: usize = 128;
 const RUNS_MAX: usize = 1024;
 /// Kubernetes' code for a container that never ran (`StartError`).
 const START_ERROR_CODE: i32 = 128;
-
-#[derive(Debug)]
-struct Container {
-    status: ContainerStatus,
-    cgroup: String,
-    merged: PathBuf,
-    pid: Option<i32>,
-    log: Option<LogWriter>,
-    outputs: Vec<(Stream, File)>,
-    /// Keeps an interactive container's input open.
-    _input: Option<OwnedFd>,
-}
 
 #[derive(Debug)]
 enum Purpose {
@@ -114,9 +104,8 @@ impl Server {
     pub fn run(mut self) -> ExitCode {
         loop {
             let (interest, what) = self.interest();
-            let ready = match sys::poll(&interest, -1) {
-                Ok(ready) => ready,
-                Err(_) => return ExitCode::FAILURE,
+            let Ok(ready) = sys::poll(&interest, -1) else {
+                return ExitCode::FAILURE;
             };
             for (what, _) in what.into_iter().zip(ready).filter(|(_, ready)| *ready) {
                 match what {
@@ -186,7 +175,7 @@ impl Server {
                 }
                 Request::Start { id, spec } => self.start(number, message.id, id, *spec),
                 Request::Exec { container, spec } => {
-                    self.exec(number, message.id, &container, &spec)
+                    self.exec(number, message.id, &container, &spec);
                 }
                 Request::State => {
                     let response = Response::State {
@@ -267,7 +256,7 @@ impl Server {
             pid: None,
             log: None,
             outputs: Vec::new(),
-            _input: None,
+            input: None,
         };
         let report = self.begin(&mut container, &spec);
         self.containers.push(container);
@@ -491,127 +480,8 @@ impl Server {
             Some(Err(error)) => Response::Failed(format!("sending {signal}: {error}")),
         }
     }
-
-    fn remove(&mut self, run: &RunId) -> Result<(), String> {
-        let Some(at) = self.containers.iter().position(|c| c.status.run == *run) else {
-            return Ok(());
-        };
-        if matches!(
-            self.containers[at].status.state,
-            ContainerState::Running { .. }
-        ) {
-            return Err(format!(
-                "container {} still runs; kill it first",
-                run.container
-            ));
-        }
-        let container = &self.containers[at];
-        let cgroup = container.cgroup.clone();
-        let _ = umount2(&container.merged, MntFlags::MNT_DETACH);
-        for kind in ["containers", "bundles"] {
-            let _ = fs::remove_dir_all(self.directory.join(kind).join(&container.status.id));
-        }
-        self.layout
-            .kill_all(&cgroup, &mut || {
-                while let Ok(status) = waitpid(Pid::from_raw(-1), Some(WaitPidFlag::WNOHANG)) {
-                    let (pid, code, signal) = match status {
-                        WaitStatus::Exited(pid, code) => (pid, code, None),
-                        WaitStatus::Signaled(pid, s, _) => (pid, 128 + s as i32, Some(s as i32)),
-                        WaitStatus::StillAlive => break,
-                        _ => continue,
-                    };
-                    self.unclaimed.push_back((pid.as_raw(), code, signal));
-                }
-            })
-            .and_then(|()| self.layout.remove(&cgroup))
-            .map_err(|e| format!("removing cgroup {cgroup}: {e}"))?;
-        self.containers.remove(at);
-        self.claim();
-        Ok(())
-    }
-
-    /// Ends everything in the pod and takes away what it left, the shim's own cgroup last.
-    fn shutdown(&mut self) -> Result<(), String> {
-        let pod = format!("{}/{}", self.config.cgroup_root, self.config.spec.cgroup);
-        self.layout
-            .kill_all(&pod, &mut || {
-                while matches!(
-                    waitpid(Pid::from_raw(-1), Some(WaitPidFlag::WNOHANG)),
-                    Ok(status) if status != WaitStatus::StillAlive
-                ) {}
-            })
-            .and_then(|()| self.layout.remove(&pod))
-            .map_err(|e| format!("removing cgroup {pod}: {e}"))?;
-        for container in &self.containers {
-            let _ = umount2(&container.merged, MntFlags::MNT_DETACH);
-        }
-        let _ = umount2(&self.directory.join("shm"), MntFlags::MNT_DETACH);
-        let _ = self.layout.join("");
-        self.layout.remove_empty_parents(&pod);
-        self.layout
-            .remove_empty_parents(&format!("{}/{}", self.config.cgroup_root, super::CGROUP));
-        fs::remove_dir_all(&self.directory)
-            .map_err(|e| format!("removing {}: {e}", self.directory.display()))
-    }
 }
 
 fn done(result: Result<(), String>) -> Response {
     result.map_or_else(Response::Failed, |()| Response::Done)
-}
-
-/// Reads what the container has written; `rounds` bounds it, so that one container does not starve the others.
-fn drain(container: &mut Container, rounds: u32) {
-    let mut block = [0u8; 16 * 1024];
-    let log = &mut container.log;
-    container.outputs.retain_mut(|(stream, file)| {
-        for _ in 0..rounds {
-            match file.read(&mut block) {
-                Ok(0) => return false,
-                Ok(count) => {
-                    if let Some(log) = log {
-                        log.write(*stream, &block[..count]);
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // A terminal whose last user is gone answers EIO.
-                Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
-            }
-        }
-        true
-    });
-}
-
-fn non_blocking(fd: &OwnedFd) -> io::Result<()> {
-    let flags = OFlag::from_bits_truncate(fcntl(fd.as_raw_fd(), FcntlArg::F_GETFL)?);
-    fcntl(fd.as_raw_fd(), FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
-    Ok(())
-}
-
-/// The container's ends; ours go into `container`.
-fn streams(container: &mut Container, spec: &ContainerSpec) -> io::Result<Streams> {
-    if spec.tty {
-        let (master, slave) = crate::runtime::exec::open_terminal()?;
-        non_blocking(&master)?;
-        container.outputs.push((Stream::Stdout, File::from(master)));
-        return launch::terminal_streams(slave);
-    }
-    let pipe = || nix::unistd::pipe2(OFlag::O_CLOEXEC);
-    let stdin = if spec.stdin {
-        let (read, write) = pipe()?;
-        container._input = Some(write);
-        read
-    } else {
-        OwnedFd::from(File::open(Path::new("/dev/null"))?)
-    };
-    let mut ends = Vec::new();
-    for stream in [Stream::Stdout, Stream::Stderr] {
-        let (read, write) = pipe()?;
-        non_blocking(&read)?;
-        container.outputs.push((stream, File::from(read)));
-        ends.push(write);
-    }
-    match <[OwnedFd; 2]>::try_from(ends) {
-        Ok([stdout, stderr]) => Ok([stdin, stdout, stderr]),
-        Err(_) => Err(io::ErrorKind::Other.into()),
-    }
 }

@@ -15,6 +15,17 @@ pub fn fork() -> io::Result<Option<i32>> {
     }
 }
 
+/// Closes every descriptor above the standard streams. Only for the start of the process, when nothing owns one.
+pub fn close_inherited() -> io::Result<()> {
+    // SAFETY: called before anything in this process has opened a descriptor.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, 0u32) };
+    match result {
+        0 => Ok(()),
+        _ if io::Error::last_os_error().raw_os_error() == Some(libc::ENOSYS) => Ok(()), // Linux before 5.9
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Orphans below this process become its children.
 pub fn become_subreaper() -> io::Result<()> {
     // SAFETY: takes numbers only.
