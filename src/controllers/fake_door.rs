@@ -40,7 +40,7 @@ impl Door for FakeDoor {
                     return Ok(Response::new(Body::from_stream(silent)));
                 }
                 let mut answer = json!({"metadata": {"resourceVersion": "1"}});
-                for (key, value) in list.iter().flat_map(Value::as_object).flatten() {
+                for (key, value) in list.iter().filter_map(Value::as_object).flatten() {
                     answer[key] = value.clone();
                 }
                 return Ok(Response::new(Body::from(answer.to_string())));

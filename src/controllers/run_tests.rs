@@ -23,7 +23,7 @@ async fn accounts_are_made_and_an_empty_ending_namespace_is_finalized() {
     ]);
     let stop = CancellationToken::new();
     let running = tokio::spawn(super::run(client, stop.clone()));
-    let mut writes = vec![told.recv().await.unwrap(), told.recv().await.unwrap()];
+    let mut writes = [told.recv().await.unwrap(), told.recv().await.unwrap()];
     writes.sort_by(|a, b| a.0.cmp(&b.0));
     assert_eq!(writes[0].0, "POST /api/v1/namespaces/a/serviceaccounts");
     assert_eq!(writes[0].1["metadata"]["name"], "default");
