@@ -79,6 +79,8 @@ fn layer(mark: &str) -> Vec<u8> {
         header.set_size(0);
         header.set_mode(0o777);
         header.set_mtime(1_700_000_000);
+        header.set_uid(0);
+        header.set_gid(0);
         layer
             .append_link(&mut header, format!("bin/{applet}"), "busybox")
             .unwrap();

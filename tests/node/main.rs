@@ -45,7 +45,9 @@ pub fn import_busybox(node: &TestNode) {
 /// A fresh namespace on the shared node.
 pub fn namespace(name: &str) -> Arc<TestNode> {
     let node = shared();
-    node.kubectl(&["create", "namespace", name]).must();
+    node.apply(&format!(
+        "apiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}}}\n"
+    ));
     node
 }
 

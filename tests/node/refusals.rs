@@ -122,18 +122,20 @@ fn a_full_disk_refuses_writes_and_keeps_what_it_has() {
     let mut node = TestNode::prepare();
     std::fs::create_dir_all(node.data_dir()).expect("directory");
     let data = node.data_dir();
-    let mounted = run(std::process::Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=48m", "none"])
-        .arg(&data));
-    mounted.must();
+    // Room for the built-in image (this build's binary) and a little more.
+    let binary = std::fs::metadata(env!("CARGO_BIN_EXE_coracle"))
+        .expect("the binary")
+        .len();
+    let size = format!("size={}", binary + (96 << 20));
+    run(std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", &size, "none"])
+        .arg(&data))
+    .must();
     node.up();
     node.kubectl(&["create", "configmap", "before", "--from-literal=kept=yes"])
         .must();
     let filler = data.join("filler");
-    let _ = std::io::copy(
-        &mut std::io::repeat(7).take_bounded(64 << 20),
-        &mut std::fs::File::create(&filler).expect("file"),
-    );
+    let _ = std::fs::write(&filler, vec![7; 72 << 20]);
     let value = format!("--from-literal=x={}", "y".repeat(100_000));
     let mut refused = None;
     for number in 0..2000 {
@@ -143,7 +145,7 @@ fn a_full_disk_refuses_writes_and_keeps_what_it_has() {
             break;
         }
     }
-    let refused = refused.expect("a disk of 48 MB takes no 200 MB");
+    let refused = refused.expect("a small disk does not take 200 MB");
     assert!(refused.stderr.contains("space"), "{}", refused.stderr);
     assert_eq!(
         node.value("default", "configmap/before", "{.data.kept}"),
@@ -161,13 +163,6 @@ fn a_full_disk_refuses_writes_and_keeps_what_it_has() {
     node.reset();
     run(std::process::Command::new("umount").arg(&data)).must();
 }
-
-trait TakeBounded: std::io::Read + Sized {
-    fn take_bounded(self, bytes: u64) -> std::io::Take<Self> {
-        self.take(bytes)
-    }
-}
-impl<R: std::io::Read> TakeBounded for R {}
 
 fn command_line_mistakes() {
     run(coracle().args(["gett", "pods"])).must_fail_with("gett");
