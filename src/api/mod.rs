@@ -197,6 +197,17 @@ impl Api {
             Target::Resources { group, version } => {
                 discovery::resources(kinds, group, version).ok_or_else(ApiError::no_resource)?
             }
+            Target::OpenApiV2
+                if accept.is_some_and(|accept| accept.contains(openapi::V2_ACCEPT)) =>
+            {
+                let mut response = Response::new(Body::from(openapi::V2_PROTOBUF));
+                let media = http::HeaderValue::from_static(openapi::V2_MEDIA_TYPE);
+                response
+                    .headers_mut()
+                    .insert(http::header::CONTENT_TYPE, media);
+                return Ok(response);
+            }
+            Target::OpenApiV2 => openapi::v2(),
             Target::OpenApiIndex => openapi::index(kinds),
             Target::OpenApi(group_version) => {
                 openapi::document(kinds, group_version).ok_or_else(ApiError::no_resource)?

@@ -20,6 +20,7 @@ pub enum Target {
         group: String,
         version: String,
     },
+    OpenApiV2,
     OpenApiIndex,
     /// `/openapi/v3/{api/v1 | apis/group/version}`
     OpenApi(String),
@@ -60,6 +61,7 @@ impl Target {
             ["api"] => Target::CoreVersions,
             ["apis"] => Target::Groups,
             ["apis", group] => Target::Group((*group).to_owned()),
+            ["openapi", "v2"] => Target::OpenApiV2,
             ["openapi", "v3"] => Target::OpenApiIndex,
             ["openapi", "v3", rest @ ..] => Target::OpenApi(rest.join("/")),
             ["api", version] => Target::Resources {

@@ -8,7 +8,7 @@ use super::worker::Worker;
 use crate::client::informer::{Event, Scope, informer};
 use crate::runtime::RuntimeEvent;
 use futures::StreamExt;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Node, Pod};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, watch};
@@ -248,7 +248,7 @@ impl Manager {
         let room = Room {
             pods_max: self.ctx.pods_max,
             facts: self.ctx.facts.clone(),
-            labels: self.ctx.labels.clone(),
+            labels: self.node_labels(pod).await,
         };
         let refused = admit(pod, others.iter().map(AsRef::as_ref), &room).err()?;
         tracing::warn!(pod = %format!("{}/{}", pod.metadata.namespace.as_deref().unwrap_or_default(),
@@ -270,6 +270,26 @@ impl Manager {
             .recorder
             .pod(pod, None, super::events::Kind::Warning, reason, message);
         Some(refused)
+    }
+
+    /// The labels a node selector is held against: the Node's as they are now, since whoever bound the pod may have
+    /// seen a label that was set a moment ago.
+    async fn node_labels(&self, pod: &Pod) -> BTreeMap<String, String> {
+        let selects = pod
+            .spec
+            .as_ref()
+            .is_some_and(|spec| spec.node_selector.is_some());
+        let node = if selects {
+            self.ctx
+                .client
+                .get::<Node>(None, &self.ctx.node_name)
+                .await
+                .ok()
+        } else {
+            None
+        };
+        node.and_then(|node| node.metadata.labels)
+            .unwrap_or_else(|| self.ctx.labels.clone())
     }
 
     /// The runtime says that something changed; the worker looks for itself.

@@ -61,6 +61,7 @@ pub struct Parts {
 
 /// What every worker uses.
 struct Context {
+    node_name: String,
     client: Client,
     runtime: Arc<Runtime>,
     network: Arc<Network>,
@@ -98,6 +99,7 @@ impl Kubelet {
         let (recorder, recording) =
             events::Recorder::new(parts.client.clone(), config.node_name.clone(), stop.clone());
         let ctx = Arc::new(Context {
+            node_name: config.node_name.clone(),
             client: parts.client.clone(),
             runtime: parts.runtime,
             network: parts.network,

@@ -107,7 +107,14 @@ fn exit_codes_and_reasons_reach_the_status() {
     for (name, script, phase, expected) in [
         ("good", "exit 0", "Succeeded", "Completed/0"),
         ("seven", "exit 7", "Failed", "Error/7"),
-        ("signalled", "kill -9 $$", "Failed", "Error/137"),
+        // The first process of a container is immune to its own signals; its child is not. Kubernetes takes `$$` for an
+        // escaped `$`, so the shell's process id is written with four.
+        (
+            "signalled",
+            "sh -c 'kill -9 $$$$'; exit $?",
+            "Failed",
+            "Error/137",
+        ),
     ] {
         node.kubectl_input(
             &["-n", "exits", "apply", "-f", "-"],

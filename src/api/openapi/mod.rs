@@ -4,7 +4,8 @@
 //! `x-kubernetes-group-version-kind` is the object's and which has the parameter `fieldValidation`: then it leaves
 //! validation to the server. Its `apply` computes strategic merges from the document's schemas only where that
 //! operation accepts `application/strategic-merge-patch+json`; our documents name the other types only, so it uses
-//! the types built into it, which are complete. `/openapi/v2` is not served: kubectl does without.
+//! the types built into it, which are complete. For a kind that no document has, kubectl asks `/openapi/v2` before it
+//! tells the user so; that document is there and describes nothing.
 //!
 //! What comes in: the table of kinds. What goes out: JSON. Pure; never knows about HTTP.
 
@@ -12,6 +13,19 @@ use super::kinds::Kind;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
+
+/// `/openapi/v2` in the protobuf form kubectl asks for: a `Document` whose first field, `swagger`, is "2.0".
+/// <https://github.com/google/gnostic-models/blob/main/openapiv2/OpenAPIv2.proto>
+pub const V2_PROTOBUF: &[u8] = b"\x0a\x032.0";
+
+/// The media type clients ask for it by; it is no valid one (`@`), so the answer bears the second name.
+pub const V2_ACCEPT: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+pub const V2_MEDIA_TYPE: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+
+/// `/openapi/v2` as JSON.
+pub fn v2() -> Value {
+    json!({"swagger": "2.0", "info": {"title": "Kubernetes", "version": "unversioned"}, "paths": {}, "definitions": {}})
+}
 
 /// The index at `/openapi/v3`: `paths` to one document per group version.
 pub fn index(kinds: &[Kind]) -> Value {

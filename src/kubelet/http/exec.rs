@@ -5,7 +5,7 @@ use super::{Refusal, Server, flag, query};
 use crate::runtime::{ExecSession, ExecSpec, RuntimeError};
 use ::http::{Request, Response};
 use axum::body::{Body, Bytes};
-use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::extract::{FromRequestParts, Path, State};
 use axum::response::IntoResponse;
 use futures::stream::{SplitSink, SplitStream};
@@ -158,7 +158,12 @@ async fn serve(
     };
     let text = status.to_string();
     let _ = sink.send(frame(ERROR, text.as_bytes())).await;
-    let _ = sink.send(Message::Close(None)).await;
+    // Without a code the client takes the end for a broken connection.
+    let normal = CloseFrame {
+        code: close_code::NORMAL,
+        reason: "".into(),
+    };
+    let _ = sink.send(Message::Close(Some(normal))).await;
 }
 
 fn frame(channel: u8, data: &[u8]) -> Message {

@@ -1,7 +1,7 @@
 //! Images of this node over HTTP; what `coracle image` uses.
 
 use super::{Refusal, Server, query, value};
-use crate::image::{Images, Progress};
+use crate::image::{Credentials, Images, Progress};
 use crate::kubelet::pod::state::containers;
 use ::http::{Request, Response, StatusCode};
 use axum::body::{Body, Bytes};
@@ -25,12 +25,38 @@ pub async fn list(State(server): State<Server>) -> Response<Body> {
     response
 }
 
+/// `{"username": …, "password": …}` is small; nothing else is expected.
+const CREDENTIALS_BYTES_MAX: usize = 16 * 1024;
+
+/// Credentials in the body of a pull; an empty body means none.
+async fn credentials(body: Body) -> Result<Option<Credentials>, Refusal> {
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Given {
+        username: String,
+        password: String,
+    }
+    let refuse = |why: String| {
+        Refusal::bad_request(format!("credentials in the body cannot be read: {why}"))
+    };
+    let body = axum::body::to_bytes(body, CREDENTIALS_BYTES_MAX)
+        .await
+        .map_err(|error| refuse(error.to_string()))?;
+    if body.is_empty() {
+        return Ok(None);
+    }
+    let Given { username, password } =
+        serde_json::from_slice(&body).map_err(|error| refuse(error.to_string()))?;
+    Ok(Some(Credentials { username, password }))
+}
+
 /// Streams progress, one JSON object per line; the last is `done` or `error`.
 pub async fn pull(
     State(server): State<Server>,
     request: Request<Body>,
 ) -> Result<Response<Body>, Refusal> {
     let reference = reference(&request)?;
+    let credentials = credentials(request.into_body()).await?;
     let (lines, body) = channel();
     let images = server.ctx.puller.images().clone();
     let changed = server.ctx.node_changed.clone();
@@ -38,7 +64,9 @@ pub async fn pull(
     tokio::spawn(async move {
         let progress_lines = lines.clone();
         let progress = move |progress: Progress| step(&progress_lines, &progress);
-        let result = images.pull(&reference, None, &progress).await;
+        let result = images
+            .pull(&reference, credentials.as_ref(), &progress)
+            .await;
         finish(
             &lines,
             result.map(|image| vec![image]).map_err(|e| e.to_string()),
