@@ -66,7 +66,7 @@ fn main() {
     ));
 
     let (before, ticks_before) = (written_bytes(pid), cpu_ticks(pid));
-    let watched = Duration::from_secs(60);
+    let watched = Duration::from_mins(1);
     std::thread::sleep(watched);
     rows.push((
         "written to disk per minute, idle, 10 pods".into(),

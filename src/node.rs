@@ -80,14 +80,13 @@ impl NodeDoor for OwnKubelet {
             .flatten();
         let node = node.to_owned();
         Box::pin(async move {
-            match kubelet {
-                Some(kubelet) => kubelet.handle(request).await,
-                None => {
-                    let mut response =
-                        Response::new(Body::from(format!("node {node} is not connected")));
-                    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-                    response
-                }
+            if let Some(kubelet) = kubelet {
+                kubelet.handle(request).await
+            } else {
+                let mut response =
+                    Response::new(Body::from(format!("node {node} is not connected")));
+                *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+                response
             }
         })
     }

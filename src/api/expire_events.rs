@@ -22,7 +22,7 @@ pub async fn run(api: Api, stop: CancellationToken) {
             Ok(None) => Duration::from_secs(EVENT_SECONDS.unsigned_abs()),
             Err(why) => {
                 tracing::warn!("expired events stay for now: {why}");
-                Duration::from_secs(60)
+                Duration::from_mins(1)
             }
         };
         tokio::select! {

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::{Request, Response, Uri};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use std::fmt::Write;
 
 const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 
@@ -94,25 +95,24 @@ impl Api {
             .get(&key(kind, path.namespace.as_deref(), name))?
             .ok_or_else(|| ApiError::not_found(kind, name))?;
         let object = stored_value(&stored.json)?;
-        let (node, target) = match part {
-            Subresource::Proxy => (name.to_owned(), format!("/{}", path.rest)),
-            _ => {
-                let node = text(&object, "/spec/nodeName").to_owned();
-                if node.is_empty() {
-                    return Err(ApiError::bad_request(format!(
-                        "pod {name} does not have a host assigned"
-                    )));
-                }
-                let container = container(&object, name, query.text("container"), part)?;
-                let door = if part == Subresource::Log {
-                    "containerLogs"
-                } else {
-                    "exec"
-                };
-                let namespace = path.namespace.as_deref().unwrap_or_default();
-                // These are names of stored objects: DNS names, which need no escapes.
-                (node, format!("/{door}/{namespace}/{name}/{container}"))
+        let (node, target) = if part == Subresource::Proxy {
+            (name.to_owned(), format!("/{}", path.rest))
+        } else {
+            let node = text(&object, "/spec/nodeName").to_owned();
+            if node.is_empty() {
+                return Err(ApiError::bad_request(format!(
+                    "pod {name} does not have a host assigned"
+                )));
             }
+            let container = container(&object, name, query.text("container"), part)?;
+            let door = if part == Subresource::Log {
+                "containerLogs"
+            } else {
+                "exec"
+            };
+            let namespace = path.namespace.as_deref().unwrap_or_default();
+            // These are names of stored objects: DNS names, which need no escapes.
+            (node, format!("/{door}/{namespace}/{name}/{container}"))
         };
         let target = match request.uri().query() {
             Some(query) => format!("{target}?{query}"),
@@ -167,10 +167,11 @@ fn container(pod: &Value, name: &str, asked: Option<&str>, part: Subresource) ->
                 many.join(" ")
             );
             if !inits.is_empty() {
-                message.push_str(&format!(
+                let _ = write!(
+                    message,
                     " or one of the init containers: [{}]",
                     inits.join(" ")
-                ));
+                );
             }
             Err(ApiError::bad_request(message))
         }

@@ -211,7 +211,7 @@ impl From<StoreError> for ApiError {
                 "Too large resource version: {}, current: {}",
                 asked.0, current.0
             )),
-            other => ApiError::internal(other.to_string()),
+            StoreError::Disk(_) => ApiError::internal(error.to_string()),
         }
     }
 }

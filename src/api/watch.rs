@@ -21,7 +21,7 @@ use tokio::time::Instant;
 const WATCH_SECONDS_MIN: u64 = 1800;
 
 /// How often a quiet watch that allows bookmarks gets one.
-const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
+const BOOKMARK_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Marks the bookmark that ends the initial events.
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";

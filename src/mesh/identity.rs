@@ -71,13 +71,12 @@ impl Authority {
                 path: directory.to_owned(),
                 cause,
             })?;
-        let credential = match read(directory, AUTHORITY)? {
-            Some(credential) => credential,
-            None => {
-                let made = make_authority().map_err(|cause| sign_error("the authority", &cause))?;
-                write(directory, AUTHORITY, &made)?;
-                made
-            }
+        let credential = if let Some(credential) = read(directory, AUTHORITY)? {
+            credential
+        } else {
+            let made = make_authority().map_err(|cause| sign_error("the authority", &cause))?;
+            write(directory, AUTHORITY, &made)?;
+            made
         };
         let broken = |cause: rcgen::Error| IdentityError::Broken {
             path: directory.join(AUTHORITY),

@@ -86,7 +86,8 @@ fn following_survives_rotation() {
         .join("main");
     assert!(
         eventually(|| std::fs::read_dir(&directory).is_ok_and(|files| files.count() > 1)),
-        "not rotated: {directory:?}"
+        "not rotated: {}",
+        directory.display()
     );
     node.kubectl(&["-n", "rotation", "delete", "pod", "talker"])
         .must();
