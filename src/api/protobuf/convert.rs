@@ -103,18 +103,15 @@ impl Converter {
         wire: Wire<'_>,
         items: &mut Vec<Value>,
     ) -> Result<(), DecodeError> {
-        match (kind, wire) {
-            (Type::Bool | Type::Int32 | Type::Int64, Wire::Bytes(packed)) => {
-                let mut reader = Reader::new(packed);
-                while !reader.is_empty() {
-                    self.count()?;
-                    items.extend(self.single(kind, Wire::Varint(reader.varint()?))?);
-                }
-            }
-            _ => {
+        if let (Type::Bool | Type::Int32 | Type::Int64, Wire::Bytes(packed)) = (kind, wire) {
+            let mut reader = Reader::new(packed);
+            while !reader.is_empty() {
                 self.count()?;
-                items.extend(self.single(kind, wire)?);
+                items.extend(self.single(kind, Wire::Varint(reader.varint()?))?);
             }
+        } else {
+            self.count()?;
+            items.extend(self.single(kind, wire)?);
         }
         Ok(())
     }
