@@ -1,6 +1,7 @@
 //! Request bodies: bounded, then decoded.
 
 use super::kinds::Kind;
+use super::protobuf;
 use super::query::FieldValidation;
 use super::status::{ApiError, ApiResult};
 use axum::body::Body;
@@ -29,7 +30,7 @@ pub async fn read(body: Body) -> ApiResult<Bytes> {
         })
 }
 
-/// The object in `body`. Nesting is bounded by the decoder (128 levels); YAML by its budget for aliases and depth.
+/// The object in `body`. Nesting is bounded by the decoders (JSON: 128 levels); YAML's by its budget for aliases and depth.
 pub fn decode(headers: &http::HeaderMap, body: &[u8]) -> ApiResult<Value> {
     let content_type = media_type(headers);
     let object: Value = match content_type {
@@ -44,9 +45,14 @@ pub fn decode(headers: &http::HeaderMap, body: &[u8]) -> ApiResult<Value> {
                 ApiError::bad_request(format!("the object provided is not valid YAML: {error}"))
             })?
         }
+        protobuf::MEDIA_TYPE => protobuf::decode(body).map_err(|error| {
+            ApiError::bad_request(format!(
+                "the object provided is not valid protobuf: {error}"
+            ))
+        })?,
         other => {
             return Err(ApiError::unsupported_media_type(format!(
-                "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml (got {other:?})"
+                "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf (got {other:?})"
             )));
         }
     };

@@ -25,6 +25,7 @@ mod negotiate;
 pub mod openapi;
 mod parts;
 pub mod patch;
+mod protobuf;
 mod query;
 mod read;
 pub mod request;

@@ -1,0 +1,35 @@
+//! The messages of the kinds that the API serves, one entry each, with Kubernetes' field numbers.
+//! Source: `generated.proto` (numbers, types) and `types.go` (JSON names, pointers) of `k8s.io/api/core/v1` and
+//! `k8s.io/apimachinery/pkg/apis/meta/v1`. Numbers are never reused upstream, so the newest release reads every older one.
+
+#![allow(
+    non_upper_case_globals,
+    reason = "a message keeps the name it has upstream"
+)]
+
+mod core;
+mod meta;
+mod pod;
+mod volume;
+
+pub use meta::TypeMeta;
+
+use super::schema::Message;
+
+/// The message of a kind. A kind that the API comes to serve is added here.
+pub fn kind(api_version: &str, kind: &str) -> Option<&'static Message> {
+    Some(match (api_version, kind) {
+        // Every group has it.
+        (_, "DeleteOptions") => &meta::DeleteOptions,
+        ("v1", "Binding") => &core::Binding,
+        ("v1", "ConfigMap") => &core::ConfigMap,
+        ("v1", "Event") => &core::Event,
+        ("v1", "Namespace") => &core::Namespace,
+        ("v1", "Node") => &core::Node,
+        ("v1", "Pod") => &pod::Pod,
+        ("v1", "Secret") => &core::Secret,
+        ("v1", "Service") => &core::Service,
+        ("v1", "ServiceAccount") => &core::ServiceAccount,
+        _ => return None,
+    })
+}
