@@ -240,8 +240,11 @@ pub fn json_response(code: u16, body: impl Into<Body>) -> Response<Body> {
 
 /// The `Status` of a finished deletion.
 pub fn success(kind: &Kind, name: &str, uid: &str) -> Value {
+    let mut details = json!({"name": name, "kind": kind.plural, "uid": uid});
+    if !kind.group.is_empty() {
+        details["group"] = kind.group.into();
+    }
     json!({
-        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success",
-        "details": {"name": name, "group": kind.group, "kind": kind.plural, "uid": uid},
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details,
     })
 }
