@@ -72,6 +72,27 @@ pub(super) fn claim(store: &Store, object: &mut Value, kind: &Kind) -> ApiResult
     }))
 }
 
+/// What a changed Service claims and gives back: its type decides whether it has an address.
+pub(super) fn follow(
+    store: &Store,
+    before: &Value,
+    object: &mut Value,
+    kind: &Kind,
+) -> ApiResult<Vec<Op>> {
+    let (held, wanted) = (
+        text(before, "/spec/clusterIP"),
+        text(object, "/spec/clusterIP"),
+    );
+    let needs_none = wanted.is_empty() && text(object, "/spec/type") == "ExternalName";
+    if !is_service(kind) || (held == wanted && (needs_none || !wanted.is_empty())) {
+        return Ok(Vec::new());
+    }
+    let mut ops = Vec::new();
+    ops.extend(release(store, before, kind)?);
+    ops.extend(claim(store, object, kind)?);
+    Ok(ops)
+}
+
 /// Gives the address of a deleted Service back, in the transaction that deletes it.
 pub(super) fn release(store: &Store, object: &Value, kind: &Kind) -> ApiResult<Option<Op>> {
     if !is_service(kind) {

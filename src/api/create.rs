@@ -21,6 +21,8 @@ impl Api {
     pub(super) async fn create(&self, call: &Call<'_>, body: Bytes) -> ApiResult<Response<Body>> {
         let kind = call.kind;
         let namespace = call.path.namespace.as_deref();
+        // Asked before anything is written: a client that cannot read the answer must not find it done.
+        let form = call.form()?;
         let mut object = body::decode(call.headers, &body)?;
         let warnings = body::check(kind, &mut object, call.query.field_validation()?)?;
         if kind.namespaced && namespace.is_none() {
@@ -45,7 +47,7 @@ impl Api {
             .insert(kind, object, generated, call.query.dry_run()?)
             .await?;
         Ok(with_warnings(
-            form::object(kind, call.form()?, &call.query, 201, json)?,
+            form::object(kind, form, &call.query, 201, json)?,
             &warnings,
         ))
     }
@@ -93,6 +95,8 @@ impl Api {
                     }
                     metadata::metadata_mut(&mut object).remove("name");
                     metadata::generate_name(&mut object);
+                    // Some defaults are made from the name.
+                    kind.strategy.default(&mut object);
                 }
                 // The namespace changed, or the address was taken: look again.
                 TxnOutcome::Conflict { .. } => {}
@@ -119,7 +123,9 @@ impl Api {
             return Err(ApiError::forbidden(format!(
                 "{} {name:?} is forbidden: unable to create new content in namespace {namespace} because it is being terminated",
                 super::status::qualified(kind)
-            )));
+            ))
+            .about(kind, name)
+            .because("NamespaceTerminating", "metadata.namespace", &format!("namespace {namespace} is being terminated")));
         }
         let revision: Revision = stored.revision;
         Ok(Op::Check {

@@ -21,6 +21,9 @@ use serde_json::{Value, json};
 /// Grace periods beyond ten years mean "never"; the bound keeps the arithmetic within timestamps.
 const GRACE_SECONDS_MAX: i64 = 10 * 365 * 24 * 3600;
 
+/// Upstream's admission refuses to delete these.
+const IMMORTAL_NAMESPACES: &[&str] = &["default", "kube-system", "kube-public"];
+
 /// What became of one object.
 enum Deleted {
     Gone {
@@ -32,16 +35,10 @@ enum Deleted {
 
 impl Api {
     pub(super) async fn delete(&self, call: &Call<'_>, body: Bytes) -> ApiResult<Response<Body>> {
-        let options = options(call, &body)?;
+        let (options, dry_run) = options(call, &body)?;
         let name = call.name()?;
         match self
-            .delete_one(
-                call.kind,
-                &call.key()?,
-                name,
-                &options,
-                call.query.dry_run()?,
-            )
+            .delete_one(call.kind, &call.key()?, name, &options, dry_run)
             .await?
         {
             Deleted::Gone { uid } => Ok(json_response(
@@ -57,8 +54,7 @@ impl Api {
         call: &Call<'_>,
         body: Bytes,
     ) -> ApiResult<Response<Body>> {
-        let options = options(call, &body)?;
-        let dry_run = call.query.dry_run()?;
+        let (options, dry_run) = options(call, &body)?;
         let prefix = prefix(call.kind, call.path.namespace.as_deref());
         let chosen = ListOptions {
             prefix,
@@ -102,6 +98,12 @@ impl Api {
                 .get(key)?
                 .ok_or_else(|| ApiError::not_found(kind, name))?;
             let before = stored_value(&old.json)?;
+            if is_core(kind, "namespaces") && IMMORTAL_NAMESPACES.contains(&name) {
+                return Err(ApiError::forbidden(format!(
+                    "namespaces {name:?} is forbidden: this namespace may not be deleted"
+                ))
+                .about(kind, name));
+            }
             check_preconditions(kind, name, options, &before)?;
             let mut object = before.clone();
             mark(
@@ -163,8 +165,8 @@ impl Api {
     }
 }
 
-/// Options from the body, or from the query as older clients send them.
-fn options(call: &Call<'_>, body: &[u8]) -> ApiResult<DeleteOptions> {
+/// Options from the body, or from the query as older clients send them; and whether all of it is only a trial.
+fn options(call: &Call<'_>, body: &[u8]) -> ApiResult<(DeleteOptions, bool)> {
     let mut options = DeleteOptions::default();
     if !body.is_empty() {
         let object = body::decode(call.headers, body)?;
@@ -178,6 +180,20 @@ fn options(call: &Call<'_>, body: &[u8]) -> ApiResult<DeleteOptions> {
     if let Some(policy) = call.query.text("propagationPolicy") {
         options.propagation_policy = Some(policy.to_owned());
     }
+    let dry_run = match options.dry_run.as_deref() {
+        None | Some([]) => call.query.dry_run()?,
+        Some(given) if given.iter().all(|one| one == "All") => true,
+        Some(given) => {
+            return Err(ApiError::unprocessable(format!(
+                "DeleteOptions.dryRun: Unsupported value: {given:?}: supported values: \"All\""
+            )));
+        }
+    };
+    if options.ignore_store_read_error_with_cluster_breaking_potential == Some(true) {
+        return Err(ApiError::bad_request(
+            "ignoreStoreReadErrorWithClusterBreakingPotential is not supported: leave it out",
+        ));
+    }
     if options
         .grace_period_seconds
         .is_some_and(|seconds| !(0..=GRACE_SECONDS_MAX).contains(&seconds))
@@ -189,7 +205,7 @@ fn options(call: &Call<'_>, body: &[u8]) -> ApiResult<DeleteOptions> {
     // Without a garbage collector nothing depends on anything: Background has nothing to do, the others could not keep
     // their promise.
     match options.propagation_policy.as_deref() {
-        None | Some("Background") if options.orphan_dependents.is_none() => Ok(options),
+        None | Some("Background") if options.orphan_dependents.is_none() => Ok((options, dry_run)),
         _ => Err(ApiError::bad_request(
             "propagationPolicy Foreground and Orphan are not supported yet: there is no garbage collector; use Background (kubectl delete without --cascade)",
         )),
@@ -247,9 +263,13 @@ fn mark(kind: &Kind, object: &mut Value, asked: Option<i64>, now: Timestamp) {
             metadata.insert("generation".into(), (generation + 1).into());
         }
     }
-    if kind.plural == "namespaces" && kind.group.is_empty() {
+    if is_core(kind, "namespaces") {
         object["status"]["phase"] = "Terminating".into();
     }
+}
+
+fn is_core(kind: &Kind, plural: &str) -> bool {
+    kind.group.is_empty() && kind.plural == plural
 }
 
 /// Seconds until the object may go. A pod that no node has, or that has ended, needs no time.

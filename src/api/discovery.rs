@@ -17,6 +17,22 @@ const VERBS: &[&str] = &[
     "watch",
 ];
 
+/// Namespaces are deleted one by one (upstream).
+const VERBS_ONE_BY_ONE: &[&str] = &[
+    "create", "delete", "get", "list", "patch", "update", "watch",
+];
+
+impl Kind {
+    /// What can be done with the kind's objects.
+    pub(super) fn verbs(&self) -> &'static [&'static str] {
+        if self.group.is_empty() && self.plural == "namespaces" {
+            VERBS_ONE_BY_ONE
+        } else {
+            VERBS
+        }
+    }
+}
+
 /// Kubernetes' release whose API this is (k8s-openapi's newest), with ours behind it.
 pub const GIT_VERSION: &str = concat!("v1.37.0+coracle", env!("CARGO_PKG_VERSION"));
 
@@ -101,7 +117,7 @@ pub fn resources(kinds: &[Kind], group: &str, version: &str) -> Option<Value> {
     {
         let mut resource = json!({
             "name": kind.plural, "singularName": kind.singular, "namespaced": kind.namespaced,
-            "kind": kind.kind, "verbs": VERBS,
+            "kind": kind.kind, "verbs": kind.verbs(),
         });
         if !kind.short_names.is_empty() {
             resource["shortNames"] = json!(kind.short_names);
@@ -187,7 +203,7 @@ fn aggregated_resource(kind: &Kind) -> Value {
     let mut resource = json!({
         "resource": kind.plural, "responseKind": response(kind.kind),
         "scope": if kind.namespaced { "Namespaced" } else { "Cluster" },
-        "singularResource": kind.singular, "verbs": VERBS,
+        "singularResource": kind.singular, "verbs": kind.verbs(),
     });
     if !kind.short_names.is_empty() {
         resource["shortNames"] = json!(kind.short_names);

@@ -2,12 +2,18 @@
 
 use super::body::OBJECT_BYTES_MAX;
 use super::status::{ApiError, ApiResult};
+use crate::object::access::{NESTING_MAX, nests_deeper};
 use crate::store::{Body, Revision};
 use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::Value;
 
 /// Serialises `object` with `metadata.resourceVersion` first in the metadata and empty.
 pub fn encode(object: &Value) -> ApiResult<Body> {
+    if nests_deeper(object, NESTING_MAX) {
+        return Err(ApiError::bad_request(format!(
+            "the object is nested more than {NESTING_MAX} levels deep"
+        )));
+    }
     let broken = || ApiError::internal("an object without metadata cannot be stored");
     let fields = object.as_object().ok_or_else(broken)?;
     let metadata = fields
@@ -88,5 +94,22 @@ mod tests {
         assert!(encode(&json!([])).is_err() && encode(&json!({"kind": "x"})).is_err());
         let huge = json!({"metadata": {}, "data": {"x": "y".repeat(OBJECT_BYTES_MAX)}});
         assert_eq!(encode(&huge).unwrap_err().code, 413);
+    }
+
+    #[test]
+    fn what_is_stored_can_be_read_back() {
+        let nested = |levels: usize| {
+            let value = (0..levels).fold(json!(1), |inner, _| json!([inner]));
+            json!({"metadata": {}, "x": value})
+        };
+        let body = encode(&nested(NESTING_MAX - 1)).unwrap();
+        let wrapped = format!(
+            "{{\"items\":[{}]}}",
+            String::from_utf8_lossy(&fill(&body, Revision(1)))
+        );
+        assert!(serde_json::from_str::<Value>(&wrapped).is_ok());
+        for levels in [NESTING_MAX, NESTING_MAX + 1, NESTING_MAX * 10] {
+            assert_eq!(encode(&nested(levels)).unwrap_err().code, 400, "{levels}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Api, stored_value};
 use crate::object::access::text;
-use crate::store::{Expect, ListOptions, Op, Txn};
+use crate::store::{Expect, ListOptions, Op, Txn, TxnOutcome};
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -71,15 +71,19 @@ async fn expire(api: &Api, now: Timestamp) -> Result<Option<i64>, String> {
             }
         }
         if !ops.is_empty() {
-            // An event seen again meanwhile keeps the batch from applying; the next round finds the others.
             let txn = Txn {
                 ops: std::mem::take(&mut ops),
             };
-            api.parts
+            let outcome = api
+                .parts
                 .writer
                 .commit(txn)
                 .await
                 .map_err(|error| error.to_string())?;
+            // An event seen again meanwhile keeps the batch from applying: another round, soon.
+            if let TxnOutcome::Conflict { .. } = outcome {
+                next = Some(0);
+            }
         }
         if !page.more {
             return Ok(next);

@@ -1,8 +1,9 @@
 //! `metadata`: what the server sets, what it keeps, what a client may not say.
 //! <https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/object-meta/>
 
-use super::kinds::Kind;
+use super::kinds::{FieldError, Kind};
 use super::status::{ApiError, ApiResult};
+use crate::object::access::{list, text};
 use jiff::Timestamp;
 use rand::Rng;
 use serde_json::{Map, Value};
@@ -170,6 +171,26 @@ pub fn prepare_update(old: &Value, object: &mut Value) {
     drop_nulls(metadata);
 }
 
+/// A deleted object only loses finalizers: a new one could hold it for ever.
+pub fn added_finalizers(old: &Value, object: &Value) -> Option<FieldError> {
+    if text(old, "/metadata/deletionTimestamp").is_empty() {
+        return None;
+    }
+    let held = list(old, "/metadata/finalizers");
+    let added: Vec<&Value> = list(object, "/metadata/finalizers")
+        .iter()
+        .filter(|one| !held.contains(one))
+        .collect();
+    (!added.is_empty()).then(|| FieldError {
+        field: "metadata.finalizers".into(),
+        reason: "FieldValueForbidden",
+        message: format!(
+            "Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers {}",
+            serde_json::to_string(&added).unwrap_or_default()
+        ),
+    })
+}
+
 fn drop_nulls(metadata: &mut Map<String, Value>) {
     metadata.retain(|_, value| !value.is_null());
 }
@@ -177,7 +198,6 @@ fn drop_nulls(metadata: &mut Map<String, Value>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::object::access::text;
     use serde_json::json;
 
     #[test]

@@ -152,6 +152,16 @@ impl Api {
         request: Request<Body>,
     ) -> ApiResult<Response<Body>> {
         let target = Target::parse(request.uri().path());
+        if let Some(header) = request
+            .headers()
+            .keys()
+            .find(|name| name.as_str().starts_with("impersonate-"))
+        {
+            // Passed over, it would lend the caller's own rights to whom it names.
+            return Err(ApiError::forbidden(format!(
+                "impersonation is not supported (header {header}): send the request as yourself, without --as"
+            )));
+        }
         authorize::authorize(
             user.as_ref(),
             &target,
@@ -235,6 +245,9 @@ impl Api {
             None => None,
             Some(word) => Some(part_of(kind, word).ok_or_else(ApiError::no_resource)?),
         };
+        if !path.rest.is_empty() && part != Some(Subresource::Proxy) {
+            return Err(ApiError::no_resource());
+        }
         let query = Query::parse(request.uri().query())?;
         // These pass the request on whole: its body may be a stream and its connection may be upgraded.
         if let Some(part @ (Subresource::Log | Subresource::Exec | Subresource::Proxy)) = part {
@@ -270,7 +283,9 @@ impl Api {
             (Method::DELETE, None) if on_object => {
                 self.delete(&call, body::read(body).await?).await
             }
-            (Method::DELETE, None) => self.delete_collection(&call, body::read(body).await?).await,
+            (Method::DELETE, None) if kind.verbs().contains(&"deletecollection") => {
+                self.delete_collection(&call, body::read(body).await?).await
+            }
             _ => Err(ApiError::method_not_allowed()),
         }
     }

@@ -4,11 +4,12 @@ use super::kinds::{Kind, Subresource};
 use super::query::Query;
 use super::request::ResourcePath;
 use super::status::{ApiError, ApiResult, json_response};
-use super::{Api, Call, body, key, metadata, stored_value};
+use super::update::check_revision;
+use super::{Api, Call, body, form, key, metadata, stored_value};
 use crate::object::access::{list, text};
 use axum::body::Body;
 use bytes::Bytes;
-use http::{Request, Response, Uri};
+use http::{Method, Request, Response, Uri};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -19,9 +20,16 @@ impl Api {
     /// POST to `pods/{name}/binding`: gives a pod its node, once.
     pub(super) async fn bind(&self, call: &Call<'_>, body: Bytes) -> ApiResult<Response<Body>> {
         let (kind, name) = (call.kind, call.name()?);
+        call.form()?;
         let binding = body::decode(call.headers, &body)?;
         let node = text(&binding, "/target/name").to_owned();
         let target_kind = text(&binding, "/target/kind");
+        let named = text(&binding, "/metadata/name");
+        if !named.is_empty() && named != name {
+            return Err(ApiError::bad_request(format!(
+                "the name of the binding ({named}) does not match the pod on the URL ({name})"
+            )));
+        }
         if node.is_empty() || !matches!(target_kind, "" | "Node") {
             return Err(ApiError::bad_request(
                 "binding: target must name a Node (target.kind Node, target.name)",
@@ -29,7 +37,7 @@ impl Api {
         }
         let uid = text(&binding, "/metadata/uid").to_owned();
         let now = metadata::timestamp(Timestamp::now());
-        self.modify(kind, &call.key()?, name, |pod| {
+        self.modify(call, |_, pod| {
             let refuse = |why: String| Err(ApiError::conflict(kind, name, &why));
             if !uid.is_empty() && uid != text(pod, "/metadata/uid") {
                 return refuse(format!("pod {name} is another one by now (uid)"));
@@ -58,22 +66,24 @@ impl Api {
 
     /// PUT to `namespaces/{name}/finalize`: the last finalizer lets the namespace go.
     pub(super) async fn finalize(&self, call: &Call<'_>, body: Bytes) -> ApiResult<Response<Body>> {
-        let (kind, name, key) = (call.kind, call.name()?, call.key()?);
-        let wanted = body::decode(call.headers, &body)?;
+        let (kind, name, form) = (call.kind, call.name()?, call.form()?);
+        let mut wanted = body::decode(call.headers, &body)?;
+        body::check(kind, &mut wanted, call.query.field_validation()?)?;
+        metadata::place(kind, &mut wanted, None, Some(name))?;
         let finalizers = list(&wanted, "/spec/finalizers").to_vec();
         let json = self
-            .modify(kind, &key, name, |namespace| {
+            .modify(call, |old, namespace| {
+                check_revision(kind, name, &wanted, old)?;
                 namespace["spec"]["finalizers"] = finalizers.clone().into();
-                Ok(())
+                let errors = kind.strategy.validate(namespace);
+                if errors.is_empty() {
+                    Ok(())
+                } else {
+                    Err(ApiError::invalid(kind, name, &errors))
+                }
             })
             .await?;
-        if let Some(old) = self.parts.store.get(&key)? {
-            let object = stored_value(&old.json)?;
-            if super::update::is_finished(&object) {
-                self.remove(kind, &key, &old, &object).await?;
-            }
-        }
-        Ok(json_response(200, json))
+        form::object(kind, form, &call.query, 200, json)
     }
 
     /// Hands a request for logs, exec or the node itself to the kubelet concerned.
@@ -85,6 +95,20 @@ impl Api {
         part: Subresource,
         mut request: Request<Body>,
     ) -> ApiResult<Response<Body>> {
+        let allowed: &[Method] = match part {
+            Subresource::Log => &[Method::GET],
+            Subresource::Exec => &[Method::GET, Method::POST],
+            _ => &[
+                Method::GET,
+                Method::POST,
+                Method::PUT,
+                Method::PATCH,
+                Method::DELETE,
+            ],
+        };
+        if !allowed.contains(request.method()) {
+            return Err(ApiError::method_not_allowed());
+        }
         let name = path
             .name
             .as_deref()

@@ -56,11 +56,15 @@ impl Query {
             .transpose()
     }
 
-    /// `true`, `1` and the bare name are true.
+    /// Anything but `false` and `0` is true, the bare name too (upstream's `Convert_Slice_string_To_bool`).
     pub fn flag(&self, name: &str) -> bool {
-        self.parameters
-            .get(name)
-            .is_some_and(|value| matches!(value.as_str(), "" | "1" | "true" | "True"))
+        self.given(name) == Some(true)
+    }
+
+    /// As [`Query::flag`]; `None` where the parameter is not there.
+    pub fn given(&self, name: &str) -> Option<bool> {
+        let value = self.parameters.get(name)?;
+        Some(value != "0" && !value.eq_ignore_ascii_case("false"))
     }
 
     pub fn revision(&self) -> ApiResult<Option<Revision>> {

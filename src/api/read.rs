@@ -84,6 +84,12 @@ impl Api {
             .filter(|&limit| limit > 0);
         let options = match call.query.text("continue") {
             Some(token) => {
+                // The token holds the revision of all pages; "0" is what older clients send along.
+                if call.query.revision()?.is_some_and(|asked| asked.0 > 0) {
+                    return Err(ApiError::bad_request(
+                        "specifying resource version is not allowed when using continue",
+                    ));
+                }
                 let token = Continue::decode(token, &prefix)?;
                 ListOptions {
                     prefix,
@@ -93,7 +99,7 @@ impl Api {
                 }
             }
             None => ListOptions {
-                at: revision_asked(call, &self.parts.store)?,
+                at: revision_asked(call, &self.parts.store, limit.is_some())?,
                 prefix,
                 after: None,
                 limit,
@@ -144,11 +150,14 @@ impl Api {
     }
 }
 
-/// The revision a first page must show: `Exact` asks for one, anything else is served by the newest.
-fn revision_asked(call: &Call<'_>, store: &Store) -> ApiResult<Option<Revision>> {
+/// The revision a first page must show: `Exact` asks for one, and so does a limit where nothing says otherwise;
+/// anything else is served by the newest.
+/// <https://kubernetes.io/docs/reference/using-api/api-concepts/#semantics-for-get-and-list>
+fn revision_asked(call: &Call<'_>, store: &Store, limited: bool) -> ApiResult<Option<Revision>> {
     let revision = call.query.revision()?;
     match (call.query.text("resourceVersionMatch"), revision) {
         (Some("Exact"), Some(revision)) if revision.0 > 0 => Ok(Some(revision)),
+        (None, Some(revision)) if revision.0 > 0 && limited => Ok(Some(revision)),
         (Some("Exact" | "NotOlderThan"), None) => Err(ApiError::bad_request(
             "resourceVersionMatch is forbidden unless resourceVersion is provided",
         )),

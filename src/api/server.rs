@@ -9,6 +9,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -22,6 +23,13 @@ const CONNECTIONS_MAX: usize = 256;
 /// A client that does not finish its handshake or its request's head by then is gone or means harm.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Who shows no certificate may ask for health and version only; that takes no longer, and leaves the room to others.
+const ANONYMOUS_TIME: Duration = Duration::from_secs(60);
+
+/// A peer that lost its power sends no farewell: HTTP/2 asks after it, so that its place becomes free.
+const PING_INTERVAL: Duration = Duration::from_secs(60);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Streams of one HTTP/2 connection: a client-go process multiplexes all its watches over one.
 const STREAMS_MAX: u32 = 250;
@@ -91,7 +99,11 @@ async fn connection(api: Api, socket: TcpStream, acceptor: TlsAcceptor, stop: Ca
                 .chain([AUTHENTICATED.to_owned()])
                 .collect(),
         });
+    let anonymous = user.is_none();
+    let asked = Arc::new(AtomicBool::new(false));
+    let has_asked = asked.clone();
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+        has_asked.store(true, Ordering::Relaxed);
         let (api, user) = (api.clone(), user.clone());
         async move { Ok::<_, Infallible>(api.handle(user, request.map(Body::new)).await) }
     });
@@ -103,11 +115,28 @@ async fn connection(api: Api, socket: TcpStream, acceptor: TlsAcceptor, stop: Ca
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS_MAX);
+        .max_concurrent_streams(STREAMS_MAX)
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT);
     let serving = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     tokio::pin!(serving);
+    // Until the first bytes tell the protocol, none of hyper's own time limits runs.
+    let overdue = async {
+        tokio::time::sleep(HEAD_TIMEOUT).await;
+        if asked.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+    };
+    let outstayed = async {
+        tokio::time::sleep(ANONYMOUS_TIME).await;
+        if !anonymous {
+            std::future::pending::<()>().await;
+        }
+    };
     let result = tokio::select! {
         result = serving.as_mut() => result,
+        () = overdue => return tracing::debug!("a connection without a request is closed"),
+        () = outstayed => return tracing::debug!("an anonymous connection has had its time"),
         () = stop.cancelled() => {
             serving.as_mut().graceful_shutdown();
             // Whatever streams on after that is cut.

@@ -18,6 +18,9 @@ pub struct ApiError {
     pub details: Value,
 }
 
+/// When a client should come back after an answer that passes.
+const RETRY_AFTER_SECONDS: u16 = 1;
+
 pub type ApiResult<T> = Result<T, ApiError>;
 
 /// `pods`, `deployments.apps`.
@@ -39,12 +42,18 @@ impl ApiError {
         }
     }
 
-    fn about(mut self, kind: &Kind, name: &str) -> ApiError {
+    pub(super) fn about(mut self, kind: &Kind, name: &str) -> ApiError {
         let mut details = json!({"name": name, "kind": kind.plural});
         if !kind.group.is_empty() {
             details["group"] = kind.group.into();
         }
         self.details = details;
+        self
+    }
+
+    /// Adds a cause that clients look for.
+    pub(super) fn because(mut self, reason: &str, field: &str, message: &str) -> ApiError {
+        self.details["causes"] = json!([{"reason": reason, "message": message, "field": field}]);
         self
     }
 
@@ -175,12 +184,27 @@ impl ApiError {
         )
     }
 
+    /// Nothing is wrong with the request; it may succeed a moment later.
     pub fn unavailable(message: impl Into<String>) -> ApiError {
-        ApiError::new(503, "ServiceUnavailable", message)
+        ApiError {
+            details: json!({"retryAfterSeconds": RETRY_AFTER_SECONDS}),
+            ..ApiError::new(503, "ServiceUnavailable", message)
+        }
     }
 
-    pub fn timeout(message: impl Into<String>) -> ApiError {
-        ApiError::new(504, "Timeout", message)
+    /// client-go knows this answer by its cause, and begins a new list.
+    pub fn future_revision(asked: u64, current: u64) -> ApiError {
+        ApiError {
+            details: json!({
+                "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],
+                "retryAfterSeconds": RETRY_AFTER_SECONDS,
+            }),
+            ..ApiError::new(
+                504,
+                "Timeout",
+                format!("Timeout: Too large resource version: {asked}, current: {current}"),
+            )
+        }
     }
 
     pub fn to_value(&self) -> Value {
@@ -196,7 +220,14 @@ impl ApiError {
     }
 
     pub fn into_response(self) -> Response<Body> {
-        json_response(self.code, self.to_value().to_string().into_bytes())
+        let mut response = json_response(self.code, self.to_value().to_string().into_bytes());
+        // client-go tries such an answer again by itself, if it says when.
+        if self.details["retryAfterSeconds"].is_number() {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS.into());
+        }
+        response
     }
 }
 
@@ -207,10 +238,7 @@ impl From<StoreError> for ApiError {
                 "too old resource version: {} ({})",
                 asked.0, oldest.0
             )),
-            StoreError::Future { asked, current } => ApiError::timeout(format!(
-                "Too large resource version: {}, current: {}",
-                asked.0, current.0
-            )),
+            StoreError::Future { asked, current } => ApiError::future_revision(asked.0, current.0),
             StoreError::Disk(_) => ApiError::internal(error.to_string()),
         }
     }

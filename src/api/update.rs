@@ -6,7 +6,7 @@ use super::encode::{encode, fill};
 use super::kinds::Kind;
 use super::query::FieldValidation;
 use super::status::{ApiError, ApiResult};
-use super::{Api, Call, body, form, metadata, patch, stored_value, with_warnings};
+use super::{Api, Call, body, cluster_ip, form, metadata, patch, stored_value, with_warnings};
 use crate::object::access::{list, text};
 use crate::store::{Expect, Key, Op, Stored, Txn, TxnOutcome};
 use axum::body::Body;
@@ -28,7 +28,7 @@ impl Api {
         status: bool,
         body: Bytes,
     ) -> ApiResult<Response<Body>> {
-        let kind = call.kind;
+        let (kind, form) = (call.kind, call.form()?);
         let mut object = body::decode(call.headers, &body)?;
         let warnings = body::check(kind, &mut object, call.query.field_validation()?)?;
         let (name, key) = (call.name()?, call.key()?);
@@ -49,7 +49,7 @@ impl Api {
             match self.write(call, &key, &old, object.clone(), status).await? {
                 Tried::Written(json) => {
                     return Ok(with_warnings(
-                        form::object(kind, call.form()?, &call.query, 200, json)?,
+                        form::object(kind, form, &call.query, 200, json)?,
                         &warnings,
                     ));
                 }
@@ -65,7 +65,7 @@ impl Api {
         status: bool,
         body: Bytes,
     ) -> ApiResult<Response<Body>> {
-        let kind = call.kind;
+        let (kind, form) = (call.kind, call.form()?);
         let (name, key) = (call.name()?, call.key()?);
         let content_type = body::media_type(call.headers);
         if content_type == "application/apply-patch+yaml" {
@@ -109,7 +109,7 @@ impl Api {
             match self.write(call, &key, &old, object, status).await? {
                 Tried::Written(json) => {
                     return Ok(with_warnings(
-                        form::object(kind, call.form()?, &call.query, 200, json)?,
+                        form::object(kind, form, &call.query, 200, json)?,
                         &warnings,
                     ));
                 }
@@ -130,61 +130,68 @@ impl Api {
         let kind = call.kind;
         let before = stored_value(&old.json)?;
         let object = prepared(kind, &before, object, status)?;
-        if same_but_revision(&before, &object) {
-            return Ok(Tried::Written(old.json.clone()));
-        }
-        let encoded = encode(&object)?;
-        if call.query.dry_run()? {
-            return Ok(Tried::Written(fill(&encoded, old.revision)));
-        }
-        if is_finished(&object) {
-            return self
-                .remove(kind, key, old, &object)
-                .await
-                .map(|removed| match removed {
-                    Some(revision) => Tried::Written(fill(&encoded, revision)),
-                    None => Tried::Overtaken,
-                });
-        }
-        let put = Op::Put {
-            key: key.clone(),
-            body: encoded.clone(),
-            expect: Expect::Revision(old.revision),
-        };
-        Ok(
-            match self.parts.writer.commit(Txn { ops: vec![put] }).await? {
-                TxnOutcome::Committed { revision } => Tried::Written(fill(&encoded, revision)),
-                TxnOutcome::Conflict { .. } => Tried::Overtaken,
-            },
-        )
+        self.commit(kind, key, old, &before, object, call.query.dry_run()?)
+            .await
     }
 
-    /// Reads, changes and writes one object on the server's own account, until no one else is in the way.
-    pub(super) async fn modify(
+    /// Puts `object` in the place of `old`, or takes it away where the change lets it go.
+    async fn commit(
         &self,
         kind: &'static Kind,
         key: &Key,
-        name: &str,
-        mut change: impl FnMut(&mut Value) -> ApiResult<()>,
+        old: &Stored,
+        before: &Value,
+        mut object: Value,
+        dry_run: bool,
+    ) -> ApiResult<Tried> {
+        if same_but_revision(before, &object) {
+            return Ok(Tried::Written(old.json.clone()));
+        }
+        if !dry_run && is_finished(&object) {
+            let encoded = encode(&object)?;
+            let removed = self.remove(kind, key, old, before).await?;
+            return Ok(removed.map_or(Tried::Overtaken, |revision| {
+                Tried::Written(fill(&encoded, revision))
+            }));
+        }
+        let mut ops = cluster_ip::follow(&self.parts.store, before, &mut object, kind)?;
+        let encoded = encode(&object)?;
+        if dry_run {
+            return Ok(Tried::Written(fill(&encoded, old.revision)));
+        }
+        ops.push(Op::Put {
+            key: key.clone(),
+            body: encoded.clone(),
+            expect: Expect::Revision(old.revision),
+        });
+        Ok(match self.parts.writer.commit(Txn { ops }).await? {
+            TxnOutcome::Committed { revision } => Tried::Written(fill(&encoded, revision)),
+            TxnOutcome::Conflict { .. } => Tried::Overtaken,
+        })
+    }
+
+    /// Reads, changes and writes one object by the server's own rules, until no one else is in the way.
+    pub(super) async fn modify(
+        &self,
+        call: &Call<'_>,
+        mut change: impl FnMut(&Stored, &mut Value) -> ApiResult<()>,
     ) -> ApiResult<Bytes> {
+        let (kind, name, key) = (call.kind, call.name()?, call.key()?);
+        let dry_run = call.query.dry_run()?;
         for _ in 0..ATTEMPTS_MAX {
             let old = self
                 .parts
                 .store
-                .get(key)?
+                .get(&key)?
                 .ok_or_else(|| ApiError::not_found(kind, name))?;
-            let mut object = stored_value(&old.json)?;
-            change(&mut object)?;
-            let encoded = encode(&object)?;
-            let put = Op::Put {
-                key: key.clone(),
-                body: encoded.clone(),
-                expect: Expect::Revision(old.revision),
-            };
-            if let TxnOutcome::Committed { revision } =
-                self.parts.writer.commit(Txn { ops: vec![put] }).await?
+            let before = stored_value(&old.json)?;
+            let mut object = before.clone();
+            change(&old, &mut object)?;
+            if let Tried::Written(json) = self
+                .commit(kind, &key, &old, &before, object, dry_run)
+                .await?
             {
-                return Ok(fill(&encoded, revision));
+                return Ok(json);
             }
         }
         Err(ApiError::modified(kind, name))
@@ -205,6 +212,7 @@ fn prepared(kind: &Kind, before: &Value, mut object: Value, status: bool) -> Api
     if !status {
         errors.extend(kind.strategy.validate(&object));
         errors.extend(kind.strategy.validate_update(before, &object));
+        errors.extend(metadata::added_finalizers(before, &object));
     }
     if errors.is_empty() {
         Ok(object)
@@ -214,7 +222,12 @@ fn prepared(kind: &Kind, before: &Value, mut object: Value, status: bool) -> Api
 }
 
 /// The client's precondition: the revision and uid it names, if it names them.
-fn check_revision(kind: &Kind, name: &str, object: &Value, old: &Stored) -> ApiResult<()> {
+pub(super) fn check_revision(
+    kind: &Kind,
+    name: &str,
+    object: &Value,
+    old: &Stored,
+) -> ApiResult<()> {
     let asked = text(object, "/metadata/resourceVersion");
     if !asked.is_empty() && asked != old.revision.0.to_string() {
         return Err(ApiError::modified(kind, name));

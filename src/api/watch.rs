@@ -50,16 +50,30 @@ impl Api {
         let store = &self.parts.store;
         let prefix = prefix(call.kind, call.path.namespace.as_deref());
         let bookmarks = call.query.flag("allowWatchBookmarks");
-        let initial_events = call.query.flag("sendInitialEvents");
-        if initial_events && call.query.text("resourceVersionMatch") != Some("NotOlderThan") {
-            return Err(ApiError::bad_request(
-                "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-            ));
+        let initial_asked = call.query.given("sendInitialEvents");
+        let initial_events = initial_asked == Some(true);
+        match (call.query.text("resourceVersionMatch"), initial_asked) {
+            (None, None) | (Some("NotOlderThan"), Some(_)) => {}
+            (Some(_), None) => {
+                return Err(ApiError::bad_request(
+                    "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+                ));
+            }
+            (_, Some(_)) => {
+                return Err(ApiError::bad_request(
+                    "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+                ));
+            }
         }
         let asked = call.query.revision()?.filter(|revision| revision.0 > 0);
+        let current = store.revision();
+        if let Some(asked) = asked.filter(|asked| *asked > current) {
+            return Err(StoreError::Future { asked, current }.into());
+        }
         // From a revision: what came after it. From none: the present state first.
         let (from, initial) = match asked {
             Some(from) if !initial_events => (from, Vec::new()),
+            None if initial_asked == Some(false) => (current, Vec::new()),
             _ => {
                 let page = collect(
                     store,

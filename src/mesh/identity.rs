@@ -304,7 +304,12 @@ pub fn write_private(path: &Path, contents: &[u8]) -> Result<(), IdentityError> 
     file.write_all(contents)
         .and_then(|()| file.sync_all())
         .map_err(failed)?;
-    fs::rename(&fresh, path).map_err(failed)
+    fs::rename(&fresh, path).map_err(failed)?;
+    // The new name too must outlive a power cut: a key that was given out cannot be made again.
+    let directory = path.parent().unwrap_or(Path::new("."));
+    fs::File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(failed)
 }
 
 #[cfg(test)]

@@ -3,6 +3,10 @@
 use serde_json::{Map, Value};
 use std::sync::LazyLock;
 
+/// Deepest nesting of an object. The decoder stops at 128, and lists and watch events put an object two levels deeper:
+/// whatever keeps this can be read back, by us and by clients with the same bound.
+pub const NESTING_MAX: usize = 120;
+
 static EMPTY: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
 
 /// The string at `pointer`, or the empty string.
@@ -50,4 +54,15 @@ pub fn present(object: &Value, pointer: &str) -> bool {
     object
         .pointer(pointer)
         .is_some_and(|value| !value.is_null())
+}
+
+/// Whether more than `levels` arrays and objects stand inside each other. Looks no deeper than it must.
+pub fn nests_deeper(value: &Value, levels: usize) -> bool {
+    let inner = |left| move |value: &Value| nests_deeper(value, left);
+    match (value, levels.checked_sub(1)) {
+        (Value::Array(_) | Value::Object(_), None) => true,
+        (Value::Array(items), Some(left)) => items.iter().any(inner(left)),
+        (Value::Object(fields), Some(left)) => fields.values().any(inner(left)),
+        _ => false,
+    }
 }

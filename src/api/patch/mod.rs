@@ -9,6 +9,7 @@ mod keys;
 mod order;
 mod strategic;
 
+use crate::object::access::{NESTING_MAX, nests_deeper};
 use json_patch::PatchOperation;
 use serde_json::Value;
 
@@ -85,6 +86,11 @@ fn json_patch(object: &Value, patch: &[u8]) -> Result<Value, PatchError> {
     let mut patched = object.clone();
     let mut copied_bytes = 0;
     for operation in operations {
+        if deepens(&operation, &patched) {
+            return Err(PatchError::NotApplicable(format!(
+                "the patch nests values more than {NESTING_MAX} levels deep"
+            )));
+        }
         if let PatchOperation::Copy(copy) = &operation
             && let Some(source) = patched.pointer(copy.from.as_str())
         {
@@ -100,6 +106,24 @@ fn json_patch(object: &Value, patch: &[u8]) -> Result<Value, PatchError> {
         })?;
     }
     Ok(patched)
+}
+
+/// Whether an operation puts something deeper than an object may go. Deep values overflow the stack of whatever walks
+/// them, so none is built, not even for a moment.
+fn deepens(operation: &PatchOperation, patched: &Value) -> bool {
+    let levels = |path: &str| path.matches('/').count();
+    let (path, value) = match operation {
+        PatchOperation::Add(add) => (add.path.as_str(), Some(&add.value)),
+        PatchOperation::Replace(replace) => (replace.path.as_str(), Some(&replace.value)),
+        PatchOperation::Copy(copy) => (copy.path.as_str(), patched.pointer(copy.from.as_str())),
+        PatchOperation::Move(from) => (from.path.as_str(), patched.pointer(from.from.as_str())),
+        PatchOperation::Remove(_) | PatchOperation::Test(_) => return false,
+    };
+    match (NESTING_MAX.checked_sub(levels(path)), value) {
+        (None, _) => true,
+        (Some(left), Some(value)) => nests_deeper(value, left),
+        (Some(_), None) => false,
+    }
 }
 
 #[cfg(test)]
@@ -156,6 +180,20 @@ mod tests {
         ]);
         let bomb = run("application/json-patch+json", json!({}), operations.into());
         assert!(matches!(bomb, Err(PatchError::NotApplicable(_))));
+    }
+
+    #[test]
+    fn patches_do_not_dig_without_end() {
+        let deep = |levels: usize| (0..levels).fold(json!({}), |inner, _| json!({"a": inner}));
+        let bottom = format!("/x{}", "/a".repeat(90));
+        let dig = json!([
+            {"op": "add", "path": "/x", "value": deep(90)},
+            {"op": "copy", "from": "/x", "path": bottom},
+        ]);
+        let dug = run("application/json-patch+json", json!({}), dig);
+        assert!(matches!(dug, Err(PatchError::NotApplicable(_))), "{dug:?}");
+        let shallow = json!([{"op": "add", "path": "/x", "value": deep(90)}]);
+        assert!(run("application/json-patch+json", json!({}), shallow).is_ok());
     }
 
     #[test]
