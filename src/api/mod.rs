@@ -35,6 +35,9 @@ pub mod table;
 mod update;
 mod watch;
 
+#[cfg(test)]
+mod tests;
+
 pub use discovery::{GIT_VERSION, architecture};
 
 use crate::client::{ClientError, Door};
