@@ -101,8 +101,16 @@ fn json_patch(object: &Value, patch: &[u8]) -> Result<Value, PatchError> {
                 )));
             }
         }
+        // Worded as the library that upstream uses words it.
+        let tested = match &operation {
+            PatchOperation::Test(test) => Some(test.path.as_str().to_owned()),
+            _ => None,
+        };
         json_patch::patch(&mut patched, &[operation]).map_err(|error| {
-            PatchError::NotApplicable(format!("the patch does not apply: {error}"))
+            PatchError::NotApplicable(match tested {
+                Some(path) => format!("testing value {path} failed: test failed"),
+                None => format!("the patch does not apply: {error}"),
+            })
         })?;
     }
     Ok(patched)
@@ -150,7 +158,12 @@ mod tests {
             json!({"a": 1}),
             json!([{"op": "test", "path": "/a", "value": 2}]),
         );
-        assert!(matches!(failed, Err(PatchError::NotApplicable(_))));
+        assert_eq!(
+            failed,
+            Err(PatchError::NotApplicable(
+                "testing value /a failed: test failed".into()
+            ))
+        );
         let missing = run(media, json!({}), json!([{"op": "remove", "path": "/a"}]));
         assert!(matches!(missing, Err(PatchError::NotApplicable(_))));
         assert!(matches!(
