@@ -25,10 +25,10 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Who shows no certificate may ask for health and version only; that takes no longer, and leaves the room to others.
-const ANONYMOUS_TIME: Duration = Duration::from_secs(60);
+const ANONYMOUS_TIME: Duration = Duration::from_mins(1);
 
 /// A peer that lost its power sends no farewell: HTTP/2 asks after it, so that its place becomes free.
-const PING_INTERVAL: Duration = Duration::from_secs(60);
+const PING_INTERVAL: Duration = Duration::from_mins(1);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Streams of one HTTP/2 connection: a client-go process multiplexes all its watches over one.

@@ -42,6 +42,10 @@ impl Strategy for Service {
         if let Some(Value::Array(ports)) = spec.get_mut("ports") {
             for port in ports {
                 default_to(port, "protocol", "TCP");
+                // Go's JSON cannot leave this field out: its zero means that it is not set (upstream's defaulting).
+                if port["targetPort"] == 0 || port["targetPort"] == "" {
+                    put(port, "targetPort", Value::Null);
+                }
                 let number = port["port"].clone();
                 if !number.is_null() {
                     default_to(port, "targetPort", number);

@@ -13,7 +13,7 @@ fn service(name: &str, address: Option<&str>) -> Value {
     json!({"metadata": {"name": name}, "spec": spec})
 }
 
-async fn claims(server: &Server) -> usize {
+fn claims(server: &Server) -> usize {
     let all = crate::store::ListOptions {
         prefix: "claims.clusterip/".into(),
         ..Default::default()
@@ -24,7 +24,7 @@ async fn claims(server: &Server) -> usize {
 #[tokio::test]
 async fn an_address_belongs_to_one_service_at_a_time() {
     let server = server().await;
-    assert_eq!(claims(&server).await, 1);
+    assert_eq!(claims(&server), 1);
     let create = format!("POST {SERVICES}");
     server.must(&create, service("a", Some("10.43.7.7"))).await;
     let taken = server
@@ -37,7 +37,11 @@ async fn an_address_belongs_to_one_service_at_a_time() {
     server
         .refused(&create, service("b", Some("192.0.2.1")), 422)
         .await;
-    let given = server.must(&create, service("b", None)).await;
+    // Go's JSON sends the port that its client left out.
+    let mut from_go = service("b", None);
+    from_go["spec"]["ports"][0]["targetPort"] = 0.into();
+    let given = server.must(&create, from_go).await;
+    assert_eq!(given["spec"]["ports"][0]["targetPort"], 80);
     assert!(
         given["spec"]["clusterIP"]
             .as_str()
@@ -47,7 +51,7 @@ async fn an_address_belongs_to_one_service_at_a_time() {
     server
         .must(&format!("{create}?dryRun=All"), service("c", None))
         .await;
-    assert_eq!(claims(&server).await, 3);
+    assert_eq!(claims(&server), 3);
     // The manifest as it was first given keeps the address.
     let again = server
         .must(&format!("PUT {SERVICES}/b"), service("b", None))
@@ -57,7 +61,7 @@ async fn an_address_belongs_to_one_service_at_a_time() {
         .must(&format!("DELETE {SERVICES}/a"), Value::Null)
         .await;
     server.must(&create, service("c", Some("10.43.7.7"))).await;
-    assert_eq!(claims(&server).await, 3);
+    assert_eq!(claims(&server), 3);
     server.raft.close().await;
 }
 
@@ -70,7 +74,7 @@ async fn the_type_decides_about_the_address() {
     let away = json!({"spec": {"type": "ExternalName", "externalName": "example.com", "clusterIP": null, "clusterIPs": null, "ipFamilies": null, "ipFamilyPolicy": null, "internalTrafficPolicy": null}});
     let outside = server.must(&format!("PATCH {SERVICES}/a"), away).await;
     assert_eq!(outside["spec"].get("clusterIP"), None);
-    assert_eq!(claims(&server).await, 1);
+    assert_eq!(claims(&server), 1);
     let back = json!({"spec": {"type": "ClusterIP", "externalName": null}});
     let inside = server.must(&format!("PATCH {SERVICES}/a"), back).await;
     assert!(
@@ -79,6 +83,6 @@ async fn the_type_decides_about_the_address() {
             .unwrap()
             .starts_with("10.43.")
     );
-    assert_eq!(claims(&server).await, 2);
+    assert_eq!(claims(&server), 2);
     server.raft.close().await;
 }
