@@ -93,6 +93,18 @@ impl Layout {
         Ok(())
     }
 
+    /// Everybody in `cgroup`, without those below it.
+    pub fn processes(&self, cgroup: &str) -> Vec<i32> {
+        let mut found: Vec<i32> = self
+            .directories(cgroup)
+            .iter()
+            .flat_map(|directory| processes(directory))
+            .collect();
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
     /// How many processes the kernel killed here for want of memory.
     pub fn oom_kills(&self, cgroup: &str) -> u64 {
         let file = match self {

@@ -108,6 +108,8 @@ pub struct Pod<'a> {
     pub host_devices: Vec<Value>,
     /// Capabilities this kernel knows.
     pub last_capability: usize,
+    /// The container's, as far as the kernel lets it be set.
+    pub oom_score_adj: i32,
 }
 
 /// Capabilities with the pod's wishes applied; an unknown name is an error.
@@ -200,7 +202,7 @@ pub fn config(container: &ContainerSpec, user: &User, pod: &Pod<'_>) -> Result<V
                 "inheritable": ambient, "ambient": ambient,
             },
             "noNewPrivileges": security.no_new_privileges,
-            "oomScoreAdj": resources.oom_score_adj,
+            "oomScoreAdj": pod.oom_score_adj,
         },
         "mounts": mounts(container, pod),
         "linux": {
