@@ -269,7 +269,7 @@ fn tail_start(file: &File, wanted: u64) -> io::Result<(u64, u64)> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::format_collect)]
     use super::super::writer::{LogWriter, Stream as Output};
     use super::*;
     use futures::StreamExt;

@@ -135,10 +135,9 @@ impl LogWriter {
         if lines.is_empty() {
             return Ok(());
         }
-        let count = |bytes: &[u8]| bytes.iter().filter(|b| **b == b'\n').count() as u64;
-        let mut file = match self.file.take().map_or_else(|| append(&self.path), Ok) {
-            Ok(file) => file,
-            Err(_) => return Err(count(lines)),
+        let count = |bytes: &[u8]| bytes.split(|b| *b == b'\n').skip(1).count() as u64;
+        let Ok(mut file) = self.file.take().map_or_else(|| append(&self.path), Ok) else {
+            return Err(count(lines));
         };
         let written = file.write(lines).unwrap_or(0);
         let kept = if written == lines.len() {
@@ -232,7 +231,7 @@ pub fn rotated(path: &Path) -> io::Result<Vec<PathBuf>> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::format_collect)]
     use super::*;
 
     #[test]

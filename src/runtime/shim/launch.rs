@@ -1,6 +1,7 @@
 //! Starting processes: a short-lived child of the shim does the work, so that its heap goes with it.
 //! The process it leaves behind becomes the shim's child (the shim is a subreaper).
 
+use super::controllers::Controllers;
 use super::diagnostics::explained;
 use super::sys;
 use crate::runtime::types::{ContainerSpec, ExecSpec};
@@ -84,8 +85,12 @@ pub fn container(
     container: &ContainerSpec,
     streams: Streams,
 ) -> Result<i32, String> {
+    let controllers = place.unified.then(|| Controllers::of(cgroup));
+    if let Some(controllers) = &controllers {
+        controllers.suffice(&container.resources)?;
+    }
     let root = &container.root_fs.merged;
-    mount_root(container)?;
+    mount_root(container, place.unified)?;
     let user = users::resolve(
         &container.security,
         &users::read_below(root, "etc/passwd"),
@@ -98,7 +103,10 @@ pub fn container(
         hostname: place.hostname,
         host_pid: place.host_pid,
         cgroup,
-        cgroup_unified: place.unified,
+        unified: controllers.map(|has| spec::Unified {
+            cpu: has.cpu,
+            swap: has.swap,
+        }),
         host_devices: if container.security.privileged {
             host_devices()
         } else {
@@ -231,7 +239,8 @@ fn reachable_oom_score_adj(wanted: i32) -> Result<i32, String> {
     }
 }
 
-fn mount_root(container: &ContainerSpec) -> Result<(), String> {
+/// Without a device controller (v2) no device node that an image brings along may work.
+fn mount_root(container: &ContainerSpec, unified: bool) -> Result<(), String> {
     let root = &container.root_fs;
     // Both separate entries in overlayfs' options.
     let escape = |path: &Path| {
@@ -252,7 +261,11 @@ fn mount_root(container: &ContainerSpec) -> Result<(), String> {
         Some("overlay"),
         &root.merged,
         Some("overlay"),
-        MsFlags::empty(),
+        if unified && !container.security.privileged {
+            MsFlags::MS_NODEV
+        } else {
+            MsFlags::empty()
+        },
         Some(options.as_str()),
     )
     .map_err(|e| {

@@ -8,6 +8,7 @@
 
 mod clients;
 mod container;
+mod controllers;
 mod diagnostics;
 mod launch;
 mod namespaces;
@@ -78,11 +79,8 @@ fn prepare(directory: &Path) -> Result<server::Server, String> {
     let layout = cgroups::layout().map_err(|e| at("cgroups", &e))?;
     let own = format!("{}/{CGROUP}", config.cgroup_root);
     layout
-        .create(&own)
-        .map_err(|e| at("creating its cgroup", &e))?;
-    layout
-        .join(&own)
-        .map_err(|e| at("joining its cgroup", &e))?;
+        .create_and_join(&own)
+        .map_err(|e| at("entering its cgroup", &e))?;
     let pod = format!("{}/{}", config.cgroup_root, config.spec.cgroup);
     layout
         .create(&pod)
