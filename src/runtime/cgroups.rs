@@ -10,6 +10,8 @@ const ROOT: &str = "/sys/fs/cgroup";
 /// Rounds of killing what forks while it is being killed; with the pause, 10 s in all.
 const KILL_ROUNDS_MAX: u32 = 2_000;
 const KILL_PAUSE: Duration = Duration::from_millis(5);
+/// Attempts at creating a cgroup whose parents others remove meanwhile; each lost one is a whole removal elsewhere.
+const CREATE_ATTEMPTS_MAX: u32 = 100;
 /// Depth of cgroups below a pod's that is still cleaned (containers may make their own).
 const DEPTH_MAX: u32 = 16;
 
@@ -63,6 +65,18 @@ impl Layout {
 
     /// Creates `cgroup`; on v2 hands the controllers down to it (a cgroup with children of its own holds no process).
     pub fn create(&self, cgroup: &str) -> io::Result<()> {
+        undisturbed(|| self.create_once(cgroup))
+    }
+
+    /// Creates `cgroup` and moves the calling process there.
+    pub fn create_and_join(&self, cgroup: &str) -> io::Result<()> {
+        undisturbed(|| {
+            self.create_once(cgroup)?;
+            self.join(cgroup)
+        })
+    }
+
+    fn create_once(&self, cgroup: &str) -> io::Result<()> {
         match self {
             Layout::Unified => {
                 let mut at = PathBuf::from(ROOT);
@@ -91,6 +105,18 @@ impl Layout {
             fs::write(directory.join("cgroup.procs"), &pid)?;
         }
         Ok(())
+    }
+
+    /// Everybody in `cgroup`, without those below it.
+    pub fn processes(&self, cgroup: &str) -> Vec<i32> {
+        let mut found: Vec<i32> = self
+            .directories(cgroup)
+            .iter()
+            .flat_map(|directory| processes(directory))
+            .collect();
+        found.sort_unstable();
+        found.dedup();
+        found
     }
 
     /// How many processes the kernel killed here for want of memory.
@@ -159,6 +185,24 @@ impl Layout {
                 .map_or(String::new(), |(p, _)| p.to_owned());
         }
     }
+}
+
+/// Another pod's removal takes away parents that are empty, also just before something is put into them: then again.
+fn undisturbed(work: impl Fn() -> io::Result<()>) -> io::Result<()> {
+    let mut result = work();
+    for _ in 1..CREATE_ATTEMPTS_MAX {
+        match &result {
+            // ENODEV: opened before, written after the removal.
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound
+                    || error.raw_os_error() == Some(libc::ENODEV) =>
+            {
+                result = work();
+            }
+            _ => break,
+        }
+    }
+    result
 }
 
 fn create_directory(path: &Path) -> io::Result<()> {
@@ -273,6 +317,23 @@ mod tests {
                 PathBuf::from("/sys/fs/cgroup/unified")
             ]
         );
+    }
+
+    #[test]
+    fn a_lost_race_is_run_again_and_other_errors_are_told() {
+        let left = std::cell::Cell::new(3);
+        let work = |kind: io::ErrorKind| {
+            left.set(left.get() - 1);
+            if left.get() > 0 {
+                Err(kind.into())
+            } else {
+                Ok(())
+            }
+        };
+        assert!(undisturbed(|| work(io::ErrorKind::NotFound)).is_ok());
+        left.set(3);
+        assert!(undisturbed(|| work(io::ErrorKind::PermissionDenied)).is_err());
+        assert!(undisturbed(|| Err(io::ErrorKind::NotFound.into())).is_err());
     }
 
     #[test]

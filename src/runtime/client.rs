@@ -16,11 +16,16 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::process::Command;
 use tokio::sync::mpsc;
 
 /// Events the kubelet has not taken yet; more makes shims' messages wait.
 const EVENTS_MAX: usize = 256;
+
+/// Rounds of killing a shim's processes; with the pause, 10 s in all.
+const KILL_ROUNDS_MAX: u32 = 2_000;
+const KILL_PAUSE: Duration = Duration::from_millis(5);
 
 /// The node's containers. Shared; all methods take `&self`.
 #[derive(Debug)]
@@ -300,10 +305,10 @@ impl Runtime {
 /// Kills every shim found in the run directory and everything in the cgroup root, and removes both. For `reset`.
 pub fn remove_all(config: &RuntimeConfig) -> Result<(), RuntimeError> {
     let layout = cgroups::layout().map_err(|e| other("looking at /sys/fs/cgroup", e))?;
-    for (_, path) in pods(&config.run_dir) {
-        kill_shim(&path);
-    }
     let root = &config.cgroup_root;
+    for (_, path) in pods(&config.run_dir) {
+        kill_shim(&layout, root, &path);
+    }
     layout
         .kill_all(root, &mut || {})
         .and_then(|()| layout.remove(root))
@@ -348,22 +353,43 @@ fn pods(run_dir: &Path) -> Vec<(String, PathBuf)> {
         .collect()
 }
 
-/// Only a process that really is this directory's shim: numbers are used again.
-fn kill_shim(path: &Path) {
-    let pid = fs::read_to_string(path.join(PID_FILE))
-        .ok()
-        .and_then(|t| t.trim().parse().ok());
-    let Some(pid): Option<i32> = pid else { return };
-    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let arguments: Vec<&[u8]> = line.split(|b| *b == 0).collect();
-    if arguments.get(1) == Some(&b"shim".as_slice())
-        && arguments.get(2).copied() == Some(path.as_os_str().as_encoded_bytes())
-    {
-        let _ = nix::sys::signal::kill(
-            nix::unistd::Pid::from_raw(pid),
-            nix::sys::signal::Signal::SIGKILL,
-        );
+/// Kills this directory's shim and, where that is dead, the children it had at work (they are in the same cgroup).
+fn kill_shim(layout: &Layout, cgroup_root: &str, path: &Path) {
+    // Again, for what was just being forked. What survives SIGKILL is found in its cgroup afterwards.
+    for _ in 0..KILL_ROUNDS_MAX {
+        if !kill_shim_once(layout, cgroup_root, path) {
+            return;
+        }
+        std::thread::sleep(KILL_PAUSE);
     }
+}
+
+/// True where there was somebody.
+fn kill_shim_once(layout: &Layout, cgroup_root: &str, path: &Path) -> bool {
+    let mut found = false;
+    let mut candidates = layout.processes(&format!("{cgroup_root}/{}", super::shim::CGROUP));
+    // One that died before it joined its cgroup, or was moved.
+    candidates.extend(
+        fs::read_to_string(path.join(PID_FILE))
+            .ok()
+            .and_then(|text| text.trim().parse::<i32>().ok()),
+    );
+    for pid in candidates {
+        // Only what really is this directory's: numbers are used again.
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let mut arguments = line.split(|b| *b == 0).skip(1);
+        if pid > 0
+            && arguments.next() == Some(b"shim")
+            && arguments.next() == Some(path.as_os_str().as_encoded_bytes())
+        {
+            found = true;
+            let _ = nix::sys::signal::kill(
+                nix::unistd::Pid::from_raw(pid),
+                nix::sys::signal::Signal::SIGKILL,
+            );
+        }
+    }
+    found
 }
 
 /// Removes what a pod without a living shim has left.
@@ -372,8 +398,8 @@ fn clean(layout: &Layout, path: &Path) -> Result<(), RuntimeError> {
         let _ = fs::remove_dir_all(path);
         return Ok(());
     };
-    kill_shim(path);
     if let Ok(config) = postcard::from_bytes::<ShimConfig>(&bytes) {
+        kill_shim(layout, &config.cgroup_root, path);
         let pod = format!("{}/{}", config.cgroup_root, config.spec.cgroup);
         layout
             .kill_all(&pod, &mut || {})

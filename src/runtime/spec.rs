@@ -92,6 +92,14 @@ const READ_ONLY: [&str; 5] = [
     "/proc/sysrq-trigger",
 ];
 
+/// What matters of a cgroup v2.
+#[derive(Debug, Clone, Copy)]
+pub struct Unified {
+    pub cpu: bool,
+    /// Swap can be limited.
+    pub swap: bool,
+}
+
 /// What the pod lends its containers.
 #[derive(Debug)]
 pub struct Pod<'a> {
@@ -103,15 +111,23 @@ pub struct Pod<'a> {
     pub host_pid: bool,
     /// The container's cgroup from each hierarchy's root, with a leading `/`.
     pub cgroup: &'a str,
-    pub cgroup_unified: bool,
+    /// Set on cgroup v2.
+    pub unified: Option<Unified>,
     /// Device nodes of the host, for a privileged container.
     pub host_devices: Vec<Value>,
     /// Capabilities this kernel knows.
     pub last_capability: usize,
+    /// The container's, as far as the kernel lets it be set.
+    pub oom_score_adj: i32,
 }
 
-/// Capabilities with the pod's wishes applied; an unknown name is an error.
-pub fn capabilities(security: &Security, last: usize) -> Result<Vec<String>, String> {
+/// Capabilities with the pod's wishes applied; an unknown name is an error. On cgroup v2 nothing but file modes keeps
+/// a container from devices, so that there the right to make device nodes must be asked for.
+pub fn capabilities(
+    security: &Security,
+    last: usize,
+    unified: bool,
+) -> Result<Vec<String>, String> {
     let known: Vec<&str> = CAPABILITIES_ALL.into_iter().take(last + 1).collect();
     let plain = |name: &String| {
         let upper = name.to_ascii_uppercase();
@@ -132,6 +148,8 @@ pub fn capabilities(security: &Security, last: usize) -> Result<Vec<String>, Str
         .iter()
         .map(plain)
         .collect::<Result<Vec<_>, _>>()?;
+    let default =
+        |name: &str| CAPABILITIES_DEFAULT.contains(&name) && !(unified && name == "MKNOD");
     let has = |list: &[String], name: &str| list.iter().any(|n| n == name);
     Ok(known
         .into_iter()
@@ -140,8 +158,7 @@ pub fn capabilities(security: &Security, last: usize) -> Result<Vec<String>, Str
                 return true;
             }
             // As containerd: ALL first, then single names; a single add wins over drop ALL.
-            let base =
-                (CAPABILITIES_DEFAULT.contains(name) || has(&add, "ALL")) && !has(&drop, "ALL");
+            let base = (default(name) || has(&add, "ALL")) && !has(&drop, "ALL");
             (base || has(&add, name)) && !has(&drop, name)
         })
         .map(|name| format!("CAP_{name}"))
@@ -152,7 +169,7 @@ pub fn capabilities(security: &Security, last: usize) -> Result<Vec<String>, Str
 pub fn config(container: &ContainerSpec, user: &User, pod: &Pod<'_>) -> Result<Value, String> {
     let security = &container.security;
     let resources = &container.resources;
-    let caps = capabilities(security, pod.last_capability)?;
+    let caps = capabilities(security, pod.last_capability, pod.unified.is_some())?;
     let ambient: Vec<String> = Vec::new();
     let mut namespaces = vec![
         json!({"type": "mount"}),
@@ -163,13 +180,21 @@ pub fn config(container: &ContainerSpec, user: &User, pod: &Pod<'_>) -> Result<V
     if !pod.host_pid {
         namespaces.push(json!({"type": "pid"}));
     }
-    if pod.cgroup_unified {
+    if pod.unified.is_some() {
         namespaces.push(json!({"type": "cgroup"}));
     }
     let mut limits = json!({
-        "cpu": {"shares": resources.cpu_shares.max(2)},
+        "cpu": {},
         "devices": [{"allow": security.privileged, "access": "rwm"}],
     });
+    // A weight where there is no such controller is no limit that anybody misses.
+    if pod.unified.is_none_or(|has| has.cpu) {
+        limits["cpu"]["shares"] = json!(resources.cpu_shares.max(2));
+    }
+    // Upstream's NoSwap, the default (kuberuntime, swapConfigurationHelper): on v2 a container gets no swap.
+    if pod.unified.is_some_and(|has| has.swap) {
+        limits["unified"] = json!({"memory.swap.max": "0"});
+    }
     if let (Some(quota), period) = (resources.cpu_quota_us, resources.cpu_period_us) {
         limits["cpu"]["quota"] = json!(quota);
         limits["cpu"]["period"] = json!(if period == 0 { 100_000 } else { period });
@@ -200,7 +225,7 @@ pub fn config(container: &ContainerSpec, user: &User, pod: &Pod<'_>) -> Result<V
                 "inheritable": ambient, "ambient": ambient,
             },
             "noNewPrivileges": security.no_new_privileges,
-            "oomScoreAdj": resources.oom_score_adj,
+            "oomScoreAdj": pod.oom_score_adj,
         },
         "mounts": mounts(container, pod),
         "linux": {
@@ -304,7 +329,7 @@ mod tests {
             capabilities_drop: owned(drop),
             ..Security::default()
         };
-        capabilities(&security, 40).unwrap()
+        capabilities(&security, 40, false).unwrap()
     }
 
     #[test]
@@ -313,10 +338,13 @@ mod tests {
         assert_eq!(caps(&[], &["ALL"]), Vec::<String>::new());
         assert_eq!(caps(&["NET_ADMIN"], &["all"]), ["CAP_NET_ADMIN"]);
         assert_eq!(caps(&["ALL"], &["CAP_KILL"]).len(), 40);
+        let unified = capabilities(&Security::default(), 40, true).unwrap();
+        assert_eq!(unified.len(), 13);
+        assert!(!unified.contains(&"CAP_MKNOD".to_owned()));
         let wrong = Security {
             capabilities_add: vec!["FLY".into()],
             ..Security::default()
         };
-        assert!(capabilities(&wrong, 40).unwrap_err().contains("FLY"));
+        assert!(capabilities(&wrong, 40, false).unwrap_err().contains("FLY"));
     }
 }

@@ -49,7 +49,7 @@ fn tail_since_limit_and_timestamps() {
 fn following_survives_rotation() {
     let node = namespace("rotation");
     // 40 MB pass any profile's file size more than once.
-    let script = "yes 'a line that is repeated until the file is rotated, and then once more' | head -c 40000000; echo the end; sleep 3600";
+    let script = "yes 'a line that is repeated until the file is rotated, and then once more' | head -c 40000000; echo; echo the end; sleep 3600";
     node.kubectl_input(
         &["-n", "rotation", "apply", "-f", "-"],
         &script_pod("talker", "Never", script),

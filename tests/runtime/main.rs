@@ -479,3 +479,193 @@ async fn needs_root_containers_survive_a_killed_node() {
     assert_eq!(after.containers, before.containers);
     again.remove_sandbox("second").await.unwrap();
 }
+
+impl Node {
+    /// Directories of the run's cgroup, or of the whole root where there is no run.
+    fn cgroups(&self, id: &str) -> Vec<PathBuf> {
+        let root = &self.config.cgroup_root;
+        let cgroup = if id.is_empty() {
+            root.clone()
+        } else {
+            format!("{root}/burstable/pod{UID}/{id}")
+        };
+        cgroups::layout().unwrap().directories(&cgroup)
+    }
+
+    /// Processes that were started as this pod's shim, its helpers included.
+    fn shims(&self) -> Vec<i32> {
+        let directory = self.config.run_dir.join(UID);
+        let wanted = format!("\0shim\0{}\0", directory.display());
+        fs::read_dir("/proc")
+            .unwrap()
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+            .filter(|pid| {
+                fs::read_to_string(format!("/proc/{pid}/cmdline"))
+                    .is_ok_and(|line| line.contains(&wanted))
+            })
+            .collect()
+    }
+
+    /// Nothing of the pod is left: no helper, no cgroup.
+    async fn is_clean(&self) {
+        while !self.shims().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        for directory in self.cgroups("") {
+            assert!(!directory.exists(), "{}", directory.display());
+        }
+    }
+}
+
+fn kill_9(pid: i32) {
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(pid),
+        nix::sys::signal::Signal::SIGKILL,
+    )
+    .unwrap();
+}
+
+#[tokio::test]
+async fn needs_root_limits_reach_the_kernel_as_far_as_it_lets_them() {
+    if !root() {
+        return;
+    }
+    let node = Node::new().await;
+    let mut spec = node.spec("main", "exec sleep 1000");
+    spec.resources = Resources {
+        cpu_shares: 512,
+        cpu_quota_us: Some(50_000),
+        cpu_period_us: 100_000,
+        memory_limit_bytes: Some(24 << 20),
+        pids_max: Some(99),
+        // A guaranteed pod's; root without CAP_SYS_RESOURCE may not go below its own.
+        oom_score_adj: -997,
+    };
+    let status = node.runtime.start_container(UID, &spec).await.unwrap();
+    let value = |name: &str| {
+        node.cgroups(&status.id)
+            .iter()
+            .find_map(|directory| fs::read_to_string(directory.join(name)).ok())
+            .map(|text| text.trim().to_owned())
+    };
+    if cgroups::layout().unwrap() == cgroups::Layout::Unified {
+        assert_eq!(value("cpu.max").unwrap(), "50000 100000");
+        assert_eq!(value("memory.max").unwrap(), "25165824");
+    } else {
+        assert_eq!(value("cpu.cfs_quota_us").unwrap(), "50000");
+        assert_eq!(value("cpu.shares").unwrap(), "512");
+        assert_eq!(value("memory.limit_in_bytes").unwrap(), "25165824");
+    }
+    assert_eq!(value("pids.max").unwrap(), "99");
+    let ContainerState::Running { pid, .. } = status.state else {
+        panic!("{status:?}")
+    };
+    let score = fs::read_to_string(format!("/proc/{pid}/oom_score_adj")).unwrap();
+    let ours = fs::read_to_string("/proc/self/oom_score_adj").unwrap();
+    assert!(score == "-997\n" || score == ours, "{score}");
+}
+
+#[tokio::test]
+async fn needs_root_a_failed_start_tells_its_whole_cause() {
+    if !root() {
+        return;
+    }
+    let node = Node::new().await;
+    let mut spec = node.spec("main", "exec sleep 1000");
+    spec.mounts.push(coracle::runtime::Mount {
+        source: "/nowhere/to/be/found".into(),
+        target: "/data".into(),
+        read_only: false,
+    });
+    let error = node.runtime.start_container(UID, &spec).await.unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("/nowhere/to/be/found") && text.contains("No such file or directory"),
+        "{text}"
+    );
+    node.runtime.remove_sandbox(UID).await.unwrap();
+    node.is_clean().await;
+}
+
+#[tokio::test]
+async fn needs_root_a_follower_reaches_the_end_of_a_fast_long_log() {
+    if !root() {
+        return;
+    }
+    let node = Node::new().await;
+    let script = "seq 1 2000000; echo the end; exec sleep 1000";
+    node.runtime
+        .start_container(UID, &node.spec("main", script))
+        .await
+        .unwrap();
+    let options = LogOptions {
+        follow: true,
+        tail_lines: Some(1),
+        ..LogOptions::default()
+    };
+    let mut log = Box::pin(read(node.log("main"), options, || true));
+    let mut last = Vec::new();
+    while !last.ends_with(b"\nthe end\n") {
+        let part = log.next().await.unwrap().unwrap();
+        last.extend_from_slice(&part);
+        last.drain(..last.len().saturating_sub(100));
+    }
+    let files = fs::read_dir(node.log("main").parent().unwrap()).unwrap();
+    assert_eq!(files.count(), 5);
+}
+
+#[tokio::test]
+async fn needs_root_a_pod_is_removed_while_its_container_starts() {
+    if !root() {
+        return;
+    }
+    let node = Node::new().await;
+    let sandbox = node.runtime.sandbox(UID).await.unwrap().spec;
+    for _ in 0..5 {
+        let spec = node.spec("main", "exec sleep 1000");
+        let (started, removed) = tokio::join!(
+            node.runtime.start_container(UID, &spec),
+            node.runtime.remove_sandbox(UID)
+        );
+        removed.unwrap();
+        let error = started.unwrap_err().to_string();
+        assert!(error.contains("being removed"), "{error}");
+        node.is_clean().await;
+        node.runtime.create_sandbox(&sandbox).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn needs_root_everything_goes_though_node_and_shims_were_killed() {
+    if !root() {
+        return;
+    }
+    let mut node = Node::new().await;
+    // The one that runs left its session and has a child; the other is being started.
+    let spec = node.spec("main", "sleep 1000 & echo up; exec sleep 1000");
+    let status = node.runtime.start_container(UID, &spec).await.unwrap();
+    let ContainerState::Running { pid, .. } = status.state else {
+        panic!("{status:?}")
+    };
+    let shim = node.runtime.sandbox(UID).await.unwrap().pid;
+    let second = node.spec("second", "exec sleep 1000");
+    let runtime = node.runtime.clone();
+    let starting = tokio::spawn(async move { runtime.start_container(UID, &second).await });
+    while node.shims().len() < 2 && !starting.is_finished() {
+        tokio::task::yield_now().await;
+    }
+    kill_9(shim);
+    let _ = starting.await.unwrap();
+    assert!(matches!(
+        node.events.recv().await,
+        Some(RuntimeEvent::SandboxDied { .. })
+    ));
+    let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    assert!(!state.contains(") Z "), "{state}");
+    remove_all(&node.config).unwrap();
+    let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    assert!(state.is_empty() || state.contains(") Z "), "{state}");
+    assert!(!node.config.run_dir.exists());
+    node.is_clean().await;
+}

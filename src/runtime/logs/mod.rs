@@ -3,7 +3,8 @@
 //! In: bytes of a container's streams. Out: files of lines `time stream tag text`
 //! (tag `F`: whole, `P`: to be continued), and readers over them.
 //!
-//! Invariants: a line is written with one system call; a reader holds one block at a time.
+//! Invariants: lines are written whole, those that come together with one system call; files sort in the order
+//! they were written; a reader that falls behind rotation goes on with the oldest file there is.
 //! It never knows whose container it is.
 
 mod format;

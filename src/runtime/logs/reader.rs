@@ -113,20 +113,27 @@ impl Reader {
     }
 
     fn open(&mut self) -> io::Result<()> {
+        // The current file first: a rotation in between then shows it twice rather than not at all.
+        let current = match File::open(&self.path) {
+            Ok(file) => Some(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        let number = match &current {
+            Some(file) => Some(file.metadata()?.ino()),
+            None => None,
+        };
         let mut files = Vec::new();
-        for old in rotated(&self.path)? {
-            match File::open(old) {
-                Ok(file) => files.push(file),
-                // Rotated out while we looked.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
+        for file in existing(rotated(&self.path)?) {
+            let file = file?;
+            if Some(file.metadata()?.ino()) != number {
+                files.push(file);
             }
         }
-        match File::open(&self.path) {
-            Ok(file) => files.push(file),
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !files.is_empty() => {}
-            Err(error) => return Err(error),
+        if current.is_none() && files.is_empty() {
+            return Err(io::ErrorKind::NotFound.into());
         }
+        files.extend(current);
         if let Some(lines) = self.options.tail_lines {
             let mut wanted = lines;
             let mut kept = VecDeque::new();
@@ -148,27 +155,31 @@ impl Reader {
         Ok(())
     }
 
-    /// The path names another file now: queue what came after the one we hold.
+    /// The path names another file now: queue what came after the one we hold. That one is read to its end first,
+    /// since it may have grown after we last looked; now it cannot any more.
     fn rotated_away(&mut self) -> io::Result<bool> {
         let Some(held) = &self.current else {
             return Ok(false);
         };
-        let held = held.metadata()?.ino();
-        let mut newer = VecDeque::new();
+        let held = held.metadata()?;
         let mut paths = rotated(&self.path)?;
         paths.push(self.path.clone());
-        for path in paths {
-            let Ok(file) = File::open(path) else { continue };
-            if file.metadata()?.ino() == held {
+        let mut newer = VecDeque::new();
+        // Removed while we were reading it: all that is left is newer.
+        let mut found = held.nlink() == 0;
+        for file in existing(paths) {
+            let file = file?;
+            if file.metadata()?.ino() == held.ino() {
+                found = true;
                 newer.clear();
             } else {
                 newer.push_back(file);
             }
         }
-        let Some(next) = newer.pop_front() else {
+        // Not found: it was rotated between the listing and the opening, and the next look will tell.
+        if !found || newer.is_empty() {
             return Ok(false);
-        };
-        self.current = Some(next);
+        }
         self.files = newer;
         Ok(true)
     }
@@ -221,6 +232,14 @@ impl Reader {
     }
 }
 
+/// Opens what is still there of `paths`.
+fn existing(paths: Vec<PathBuf>) -> impl Iterator<Item = io::Result<File>> {
+    paths.into_iter().filter_map(|path| match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        opened => Some(opened),
+    })
+}
+
 /// Where the last `wanted` lines of `file` begin, and how many of them it has. Reads blocks from the end.
 fn tail_start(file: &File, wanted: u64) -> io::Result<(u64, u64)> {
     let size = file.metadata()?.len();
@@ -250,7 +269,7 @@ fn tail_start(file: &File, wanted: u64) -> io::Result<(u64, u64)> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::format_collect)]
     use super::super::writer::{LogWriter, Stream as Output};
     use super::*;
     use futures::StreamExt;
@@ -320,5 +339,69 @@ mod tests {
         }
         let expected: String = (0..60).map(|n| format!("line {n}\n")).collect();
         assert_eq!(String::from_utf8(seen).unwrap(), expected);
+    }
+
+    fn follower(path: PathBuf) -> Reader {
+        Reader {
+            path,
+            left: u64::MAX,
+            options: LogOptions {
+                follow: true,
+                ..LogOptions::default()
+            },
+            files: VecDeque::new(),
+            current: None,
+            buffer: Vec::new(),
+            line_open: false,
+            opened: false,
+        }
+    }
+
+    /// Reads to the present end.
+    fn numbers(reader: &mut Reader) -> Vec<u32> {
+        let mut text = Vec::new();
+        while let Some(bytes) = reader.step().unwrap() {
+            text.extend_from_slice(&bytes);
+        }
+        let text = String::from_utf8(text).unwrap();
+        text.lines()
+            .map(|l| l.strip_prefix("line ").unwrap().parse().unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn a_follower_that_rotation_leaves_behind_goes_on_with_the_oldest_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("0.log");
+        let mut log = LogWriter::open(&path, 500, 3).unwrap();
+        log.write(Output::Stdout, b"line 0\n");
+        let mut reader = follower(path.clone());
+        assert_eq!(numbers(&mut reader), [0]);
+        for number in 1..1_000 {
+            log.write(Output::Stdout, format!("line {number}\n").as_bytes());
+        }
+        let seen = numbers(&mut reader);
+        // The file it held to its end, then without a gap from the oldest one on.
+        let gap = seen.windows(2).position(|w| w[1] != w[0] + 1).unwrap();
+        assert_eq!(seen[..=gap], (1..=seen[gap]).collect::<Vec<_>>());
+        assert_eq!(seen[gap + 1..], (seen[gap + 1]..1_000).collect::<Vec<_>>());
+        assert_eq!(numbers(&mut reader), [0u32; 0]);
+    }
+
+    #[test]
+    fn what_was_written_between_the_last_look_and_the_rotation_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("0.log");
+        let mut log = LogWriter::open(&path, 500, 100).unwrap();
+        log.write(Output::Stdout, b"line 0\n");
+        let mut reader = follower(path);
+        let held = reader.step().unwrap().unwrap();
+        assert_eq!(held, "line 0\n");
+        // Stands at its end; now the file grows and is rotated before it looks again.
+        for number in 1..60 {
+            log.write(Output::Stdout, format!("line {number}\n").as_bytes());
+        }
+        assert!(reader.rotated_away().unwrap());
+        assert_eq!(numbers(&mut reader), (1..60).collect::<Vec<_>>());
     }
 }

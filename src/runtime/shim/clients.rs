@@ -12,6 +12,9 @@ pub const STREAMS: usize = 3;
 /// Answers waiting for a client that does not read; over it, the client is cut off and asks anew.
 const WAITING_BYTES_MAX: usize = MESSAGE_BYTES_MAX;
 
+/// Read from a client at a time.
+const READ_BYTES: usize = 16 * 1024;
+
 #[derive(Debug)]
 pub struct Client {
     pub number: u64,
@@ -63,7 +66,7 @@ impl Client {
     }
 
     fn fill(&mut self) -> io::Result<()> {
-        let mut block = [0u8; 16 * 1024];
+        let mut block = vec![0u8; READ_BYTES];
         let mut space = nix::cmsg_space!([std::os::fd::RawFd; STREAMS]);
         let mut parts = [IoSliceMut::new(&mut block)];
         let message = match recvmsg::<()>(

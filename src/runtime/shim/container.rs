@@ -9,6 +9,9 @@ use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+/// Read from a container at a time: what a pipe holds unless told otherwise, pipe(7).
+const READ_BYTES: usize = 64 * 1024;
+
 #[derive(Debug)]
 pub struct Container {
     pub status: ContainerStatus,
@@ -24,7 +27,8 @@ pub struct Container {
 
 /// Reads what the container has written; `rounds` bounds it, so that one container does not starve the others.
 pub fn drain(container: &mut Container, rounds: u32) {
-    let mut block = [0u8; 16 * 1024];
+    // On the heap, and only while there is something to read: an idle shim keeps no page for it.
+    let mut block = vec![0u8; READ_BYTES];
     let log = &mut container.log;
     container.outputs.retain_mut(|(stream, file)| {
         for _ in 0..rounds {

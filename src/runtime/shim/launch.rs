@@ -1,6 +1,8 @@
 //! Starting processes: a short-lived child of the shim does the work, so that its heap goes with it.
 //! The process it leaves behind becomes the shim's child (the shim is a subreaper).
 
+use super::controllers::Controllers;
+use super::diagnostics::explained;
 use super::sys;
 use crate::runtime::types::{ContainerSpec, ExecSpec};
 use crate::runtime::{spec, users};
@@ -38,6 +40,15 @@ pub struct Place<'a> {
     pub unified: bool,
 }
 
+/// A child at work.
+#[derive(Debug)]
+pub struct Child {
+    /// Leader of a process group that holds all it starts, until a container's first process makes its own session.
+    pub pid: i32,
+    /// Where its outcome comes out.
+    pub report: OwnedFd,
+}
+
 impl Place<'_> {
     fn containers(&self) -> PathBuf {
         self.directory.join("containers")
@@ -47,12 +58,17 @@ impl Place<'_> {
     }
 }
 
-/// Forks; `work` runs in the child, its outcome comes out of the returned pipe.
-pub fn in_child(work: impl FnOnce() -> Result<i32, String>) -> std::io::Result<OwnedFd> {
-    let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
-    if sys::fork()?.is_some() {
-        return Ok(read);
+/// Forks; `work` runs in the child.
+pub fn in_child(work: impl FnOnce() -> Result<i32, String>) -> std::io::Result<Child> {
+    let (report, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
+    if let Some(pid) = sys::fork()? {
+        // On both sides: whoever comes second finds it done.
+        let leader = nix::unistd::Pid::from_raw(pid);
+        let _ = nix::unistd::setpgid(leader, leader);
+        return Ok(Child { pid, report });
     }
+    let itself = nix::unistd::Pid::from_raw(0);
+    let _ = nix::unistd::setpgid(itself, itself);
     sys::reset_signals();
     let outcome = Outcome(work());
     let mut pipe = fs::File::from(write);
@@ -69,8 +85,12 @@ pub fn container(
     container: &ContainerSpec,
     streams: Streams,
 ) -> Result<i32, String> {
+    let controllers = place.unified.then(|| Controllers::of(cgroup));
+    if let Some(controllers) = &controllers {
+        controllers.suffice(&container.resources)?;
+    }
     let root = &container.root_fs.merged;
-    mount_root(container)?;
+    mount_root(container, place.unified)?;
     let user = users::resolve(
         &container.security,
         &users::read_below(root, "etc/passwd"),
@@ -83,7 +103,10 @@ pub fn container(
         hostname: place.hostname,
         host_pid: place.host_pid,
         cgroup,
-        cgroup_unified: place.unified,
+        unified: controllers.map(|has| spec::Unified {
+            cpu: has.cpu,
+            swap: has.swap,
+        }),
         host_devices: if container.security.privileged {
             host_devices()
         } else {
@@ -93,6 +116,7 @@ pub fn container(
             .ok()
             .and_then(|text| text.trim().parse().ok())
             .unwrap_or(37),
+        oom_score_adj: reachable_oom_score_adj(container.resources.oom_score_adj)?,
     };
     let config = spec::config(container, &user, &pod)?;
     let bundle = place.bundle(id);
@@ -171,7 +195,7 @@ fn launched(tty: bool, build: impl FnOnce(Launcher) -> Result<i32, String>) -> R
         status: write.as_raw_fd(),
         tty,
     };
-    let built = build(launcher);
+    let built = explained(|| build(launcher));
     drop(write);
     let mut message = Vec::new();
     // Ends when exec closes the last copy of the writing end.
@@ -201,7 +225,22 @@ fn reason(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn mount_root(container: &ContainerSpec) -> Result<(), String> {
+/// Takes on `wanted`, or says how near the kernel lets us come: below the present value only with CAP_SYS_RESOURCE,
+/// which root inside a container lacks, proc(5). containerd calls the same `restrict_oom_score_adj`.
+fn reachable_oom_score_adj(wanted: i32) -> Result<i32, String> {
+    const FILE: &str = "/proc/self/oom_score_adj";
+    match fs::write(FILE, wanted.to_string()) {
+        Ok(()) => Ok(wanted),
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            let text = fs::read_to_string(FILE).map_err(|e| format!("reading {FILE}: {e}"))?;
+            text.trim().parse().map_err(|e| format!("{FILE}: {e}"))
+        }
+        Err(error) => Err(format!("writing {wanted} to {FILE}: {error}")),
+    }
+}
+
+/// Without a device controller (v2) no device node that an image brings along may work.
+fn mount_root(container: &ContainerSpec, unified: bool) -> Result<(), String> {
     let root = &container.root_fs;
     // Both separate entries in overlayfs' options.
     let escape = |path: &Path| {
@@ -222,7 +261,11 @@ fn mount_root(container: &ContainerSpec) -> Result<(), String> {
         Some("overlay"),
         &root.merged,
         Some("overlay"),
-        MsFlags::empty(),
+        if unified && !container.security.privileged {
+            MsFlags::MS_NODEV
+        } else {
+            MsFlags::empty()
+        },
         Some(options.as_str()),
     )
     .map_err(|e| {

@@ -8,6 +8,8 @@
 
 mod clients;
 mod container;
+mod controllers;
+mod diagnostics;
 mod launch;
 mod namespaces;
 mod server;
@@ -23,6 +25,8 @@ use std::process::ExitCode;
 
 /// What the starting side reads when the shim is up.
 pub const READY: &str = "ready";
+/// As containerd's shim: after everything but the kernel's own.
+const OOM_SCORE_ADJ: &str = "-998";
 /// cgroup of all shims, below the root: on v2 a pod's own cgroup may hold no process.
 pub const CGROUP: &str = "shims";
 
@@ -46,6 +50,7 @@ pub fn shim_main(arguments: &[String]) -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
+    sys::keep_heap_small();
     match prepare(directory) {
         Ok(server) => {
             print!("{READY}");
@@ -74,15 +79,14 @@ fn prepare(directory: &Path) -> Result<server::Server, String> {
     let layout = cgroups::layout().map_err(|e| at("cgroups", &e))?;
     let own = format!("{}/{CGROUP}", config.cgroup_root);
     layout
-        .create(&own)
-        .map_err(|e| at("creating its cgroup", &e))?;
-    layout
-        .join(&own)
-        .map_err(|e| at("joining its cgroup", &e))?;
+        .create_and_join(&own)
+        .map_err(|e| at("entering its cgroup", &e))?;
     let pod = format!("{}/{}", config.cgroup_root, config.spec.cgroup);
     layout
         .create(&pod)
         .map_err(|e| at("creating the pod's cgroup", &e))?;
+    // The pod's keeper must not die for the pod's memory. Not every root may go below 0 (CAP_SYS_RESOURCE).
+    let _ = std::fs::write("/proc/self/oom_score_adj", OOM_SCORE_ADJ);
     nix::unistd::setsid().map_err(|e| at("setsid", &e))?;
     std::env::set_current_dir("/").map_err(|e| at("chdir", &e))?;
     sys::become_subreaper().map_err(|e| at("child subreaper", &e))?;

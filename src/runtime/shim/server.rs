@@ -4,7 +4,7 @@ mod removal;
 
 use super::clients::{Client, STREAMS};
 use super::container::{Container, drain, streams};
-use super::launch::{self, Outcome, Place};
+use super::launch::{self, Child, Outcome, Place};
 use super::sys;
 use crate::runtime::cgroups::Layout;
 use crate::runtime::logs::LogWriter;
@@ -45,6 +45,7 @@ enum Purpose {
 struct Launch {
     client: u64,
     purpose: Purpose,
+    pid: i32,
     report: File,
     bytes: Vec<u8>,
     started_at_ms: i64,
@@ -258,16 +259,17 @@ impl Server {
             outputs: Vec::new(),
             input: None,
         };
-        let report = self.begin(&mut container, &spec);
+        let child = self.begin(&mut container, &spec);
         self.containers.push(container);
-        match report {
-            Ok(report) => self.launches.push(Launch {
-                client,
-                purpose: Purpose::Start { run, message },
-                report: File::from(report),
-                bytes: Vec::new(),
-                started_at_ms,
-            }),
+        match child {
+            Ok(child) => {
+                self.watch(
+                    child,
+                    client,
+                    Purpose::Start { run, message },
+                    started_at_ms,
+                );
+            }
             Err(text) => {
                 self.failed(&run, started_at_ms, &text);
                 self.reply(client, message, Response::Failed(text));
@@ -275,7 +277,18 @@ impl Server {
         }
     }
 
-    fn begin(&self, container: &mut Container, spec: &ContainerSpec) -> Result<OwnedFd, String> {
+    fn watch(&mut self, child: Child, client: u64, purpose: Purpose, started_at_ms: i64) {
+        self.launches.push(Launch {
+            client,
+            purpose,
+            pid: child.pid,
+            report: File::from(child.report),
+            bytes: Vec::new(),
+            started_at_ms,
+        });
+    }
+
+    fn begin(&self, container: &mut Container, spec: &ContainerSpec) -> Result<Child, String> {
         // On v1 the kernel makes parents with the leaf; on v2 controllers must be handed down first.
         let parent = format!("{}/{}", self.config.cgroup_root, self.config.spec.cgroup);
         self.layout
@@ -323,13 +336,7 @@ impl Server {
         };
         let place = self.place();
         match launch::in_child(|| launch::exec(&place, &id, spec, streams)) {
-            Ok(report) => self.launches.push(Launch {
-                client,
-                purpose: Purpose::Exec { message },
-                report: File::from(report),
-                bytes: Vec::new(),
-                started_at_ms: now_ms(),
-            }),
+            Ok(child) => self.watch(child, client, Purpose::Exec { message }, now_ms()),
             Err(error) => self.reply(client, message, Response::Failed(format!("fork: {error}"))),
         }
     }
