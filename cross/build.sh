@@ -27,7 +27,7 @@ export PATH="$tools/bin:$PATH"
 build_std=()
 if ! rustup target add "$target" 2>/dev/null; then
   echo "rustup has no standard library for $target: building it from Debian's rust-src" >&2
-  "$(dirname "$0")/rust-src.sh" "$tools/rust-src"
+  cross/rust-src.sh "$tools/rust-src"
   # build-std is unstable; without link-self-contained=no the linker looks for a crt1.o that only rustup ships.
   export RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Clink-self-contained=no"
   build_std=(-Zbuild-std=std,panic_abort)
