@@ -22,6 +22,7 @@ mod exec;
 #[cfg(test)]
 mod fake_server;
 mod get;
+mod heap;
 mod hello;
 mod host;
 mod image;

@@ -1,7 +1,7 @@
 //! `coracle up`: this node in the foreground.
 
 use super::node_args::{self, parse_bridge, parse_cgroup_root, parse_pod_cidr};
-use super::{Outcome, host};
+use super::{Outcome, heap, host};
 use crate::network::PodCidr;
 use crate::node::record;
 use crate::node::{Node, NodeConfig};
@@ -55,6 +55,7 @@ pub fn run(args: UpArgs, data_dir: PathBuf) -> Outcome {
         cgroup_root: args.cgroup_root,
         profile,
     };
+    heap::keep_small();
     let runtime = runtime(&config.profile)?;
     runtime.block_on(serve(config))?;
     runtime.shutdown_background();
@@ -70,6 +71,7 @@ async fn serve(config: NodeConfig) -> Result<(), anyhow::Error> {
         () = stop.wait() => anyhow::bail!("stopped before the node was up"),
     };
     tracing::info!(node = name, "the node is up");
+    heap::give_back();
     eprintln!("To use it: export KUBECONFIG={}", node.kubeconfig.display());
     stop.wait().await;
     tracing::info!("stopping; containers keep running");

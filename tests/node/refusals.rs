@@ -118,10 +118,26 @@ fn a_port_in_use_and_a_second_node_on_the_data() {
     node.kubectl(&["get", "--raw", "/readyz"]).must_say("ok");
 }
 
+/// A file system of its own, unmounted whatever the test comes to.
+struct Mounted(std::path::PathBuf);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg(&self.0).status();
+        let _ = std::fs::remove_dir_all(self.0.parent().expect("a directory below the node's"));
+    }
+}
+
+/// The node goes first, then its disk.
+struct OnSmallDisk {
+    node: TestNode,
+    _disk: Mounted,
+}
+
 fn a_full_disk_refuses_writes_and_keeps_what_it_has() {
-    let mut node = TestNode::prepare();
-    std::fs::create_dir_all(node.data_dir()).expect("directory");
+    let node = TestNode::prepare();
     let data = node.data_dir();
+    std::fs::create_dir_all(&data).expect("directory");
     // Room for the built-in image (this build's binary) and a little more.
     let binary = std::fs::metadata(env!("CARGO_BIN_EXE_coracle"))
         .expect("the binary")
@@ -131,6 +147,11 @@ fn a_full_disk_refuses_writes_and_keeps_what_it_has() {
         .args(["-t", "tmpfs", "-o", &size, "none"])
         .arg(&data))
     .must();
+    let mut place = OnSmallDisk {
+        node,
+        _disk: Mounted(data.clone()),
+    };
+    let node = &mut place.node;
     node.up();
     node.kubectl(&["create", "configmap", "before", "--from-literal=kept=yes"])
         .must();
@@ -160,8 +181,6 @@ fn a_full_disk_refuses_writes_and_keeps_what_it_has() {
     );
     node.kubectl(&["create", "configmap", "after", "--from-literal=x=y"])
         .must();
-    node.reset();
-    run(std::process::Command::new("umount").arg(&data)).must();
 }
 
 fn command_line_mistakes() {
