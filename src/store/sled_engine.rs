@@ -7,10 +7,9 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Bytes per segment of sled's log. sled keeps some forty write buffers of this size, twice over for their alignment:
-/// with its default of 512 KiB they alone would be more than a small board's node may use. Smaller segments are also
-/// rewritten in smaller steps. A page of more than a quarter of it goes to a file of its own.
-const SEGMENT_BYTES: usize = 64 * 1024;
+/// Bytes per segment of sled's log. sled's default of 512 KiB fits its cleaner to servers; smaller ones are rewritten
+/// in smaller steps, and a small board's store is a few MiB.
+const SEGMENT_BYTES: usize = 256 * 1024;
 
 /// Name of sled's data file in its directory.
 const DATA: &str = "db";
