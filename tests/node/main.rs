@@ -14,24 +14,23 @@ mod reset;
 mod streams;
 
 use common::TestNode;
-use libtest_mimic::{Arguments, Trial};
-use std::sync::{Arc, Mutex, OnceLock};
+use common::shared::Shared;
+use std::process::ExitCode;
+use std::sync::Arc;
 
-/// The node that trials share; each works in a namespace of its own.
-static SHARED: OnceLock<Mutex<Option<Arc<TestNode>>>> = OnceLock::new();
+/// It has the busybox image.
+static SHARED: Shared = Shared::new(|| {
+    let node = TestNode::start();
+    import_busybox(&node);
+    node
+});
 
-/// The shared node, started by the first trial that asks; it has the busybox image.
 pub fn shared() -> Arc<TestNode> {
-    let mut slot = SHARED
-        .get_or_init(Mutex::default)
-        .lock()
-        .unwrap_or_else(|poison| poison.into_inner());
-    slot.get_or_insert_with(|| {
-        let node = TestNode::start();
-        import_busybox(&node);
-        Arc::new(node)
-    })
-    .clone()
+    SHARED.node()
+}
+
+pub fn namespace(name: &str) -> Arc<TestNode> {
+    SHARED.namespace(name)
 }
 
 pub fn import_busybox(node: &TestNode) {
@@ -42,28 +41,8 @@ pub fn import_busybox(node: &TestNode) {
         .must();
 }
 
-/// A fresh namespace on the shared node.
-pub fn namespace(name: &str) -> Arc<TestNode> {
-    let node = shared();
-    node.apply(&format!(
-        "apiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}}}\n"
-    ));
-    node
-}
-
-fn main() -> std::process::ExitCode {
-    let arguments = Arguments::from_args();
-    if !common::is_root() {
-        // Said in the name and in the output, and never passed off as a success of the tests themselves.
-        println!("tests/node needs root: it starts real containers. NOT RUN.");
-        return libtest_mimic::run(
-            &arguments,
-            vec![Trial::test("not_run_because_not_root", || Ok(())).with_ignored_flag(true)],
-        )
-        .exit_code();
-    }
-    let mut trials = Vec::new();
-    for (room, tests) in [
+fn main() -> ExitCode {
+    SHARED.run(&[
         ("lifecycle", lifecycle::TESTS),
         ("logs", logs::TESTS),
         ("streams", streams::TESTS),
@@ -71,20 +50,5 @@ fn main() -> std::process::ExitCode {
         ("adoption", adoption::TESTS),
         ("refusals", refusals::TESTS),
         ("reset", reset::TESTS),
-    ] {
-        for &(name, test) in tests {
-            trials.push(Trial::test(format!("{room}::{name}"), move || {
-                test();
-                Ok(())
-            }));
-        }
-    }
-    let conclusion = libtest_mimic::run(&arguments, trials);
-    if let Some(slot) = SHARED.get() {
-        // The last owner's drop resets the host.
-        slot.lock()
-            .unwrap_or_else(|poison| poison.into_inner())
-            .take();
-    }
-    conclusion.exit_code()
+    ])
 }
