@@ -2,10 +2,11 @@
 
 use super::cgroups::{self, Layout};
 use super::connection::Connection;
+use super::attach::AttachSession;
 use super::exec::ExecSession;
 use super::protocol::{CONFIG_FILE, PID_FILE, Request, Response, SOCKET_FILE, ShimConfig};
 use super::shim::READY;
-use super::types::{
+use super::types::{AttachSpec, 
     ContainerSpec, ContainerStatus, ExecSpec, RunId, RuntimeConfig, RuntimeError, RuntimeEvent,
     SandboxSpec, SandboxStatus,
 };
@@ -284,6 +285,18 @@ impl Runtime {
         self.shim(pod_uid)?;
         let socket = self.config.run_dir.join(pod_uid).join(SOCKET_FILE);
         ExecSession::start(&socket, pod_uid, container, spec).await
+    }
+
+    /// Attaches to the newest running run of a container.
+    pub async fn attach(
+        &self,
+        pod_uid: &str,
+        container: &str,
+        spec: AttachSpec,
+    ) -> Result<AttachSession, RuntimeError> {
+        self.shim(pod_uid)?;
+        let socket = self.config.run_dir.join(pod_uid).join(SOCKET_FILE);
+        AttachSession::start(&socket, pod_uid, container, spec).await
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Connection>> {

@@ -9,6 +9,7 @@
 //!
 //! It never knows about pods as API objects, images as names, or addresses.
 
+mod attach;
 pub mod cgroups;
 mod client;
 mod connection;
@@ -16,11 +17,15 @@ mod exec;
 pub mod logs;
 mod protocol;
 mod shim;
+mod shim_stream;
 mod spec;
+mod terminal;
 mod types;
 mod users;
 
+pub use attach::AttachSession;
 pub use client::{Runtime, remove_all};
 pub use exec::ExecSession;
+pub use shim_stream::{Input, Output};
 pub use shim::shim_main;
 pub use types::*;

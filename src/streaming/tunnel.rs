@@ -8,8 +8,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// What front of a port-forward subprotocol says that SPDY runs inside.
-pub const PREFIX: &str = "SPDY/3.1+";
+/// Subprotocol of a WebSocket in which SPDY carries a port-forward.
+pub const PORT_FORWARD: &str = "SPDY/3.1+portforward.k8s.io";
 
 /// Bytes in one message of ours.
 const MESSAGE_BYTES: usize = 16 * 1024;

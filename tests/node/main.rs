@@ -6,9 +6,11 @@ mod busybox;
 mod common;
 
 mod adoption;
+mod attach;
 mod images;
 mod lifecycle;
 mod logs;
+mod port_forward;
 mod refusals;
 mod reset;
 mod streams;
@@ -46,6 +48,8 @@ fn main() -> ExitCode {
         ("lifecycle", lifecycle::TESTS),
         ("logs", logs::TESTS),
         ("streams", streams::TESTS),
+        ("attach", attach::TESTS),
+        ("port_forward", port_forward::TESTS),
         ("images", images::TESTS),
         ("adoption", adoption::TESTS),
         ("refusals", refusals::TESTS),

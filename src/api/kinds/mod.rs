@@ -65,6 +65,8 @@ pub enum Subresource {
     Binding,
     Log,
     Exec,
+    Attach,
+    PortForward,
     Proxy,
     Finalize,
 }

@@ -97,6 +97,8 @@ static KINDS: &[Kind] = &[
             Subresource::Binding,
             Subresource::Log,
             Subresource::Exec,
+            Subresource::Attach,
+            Subresource::PortForward,
         ],
         selectable: &[
             ("spec.nodeName", "/spec/nodeName"),

@@ -114,7 +114,6 @@ const FIELDS: &[(&str, Asked)] = &[
         given,
     ),
     ("spec.initContainers|containers[].startupProbe", named),
-    ("spec.initContainers|containers[].stdinOnce", given),
     ("spec.initContainers|containers[].volumeDevices", given),
     (
         "spec.initContainers|containers[].volumeMounts[].mountPropagation",
