@@ -70,9 +70,7 @@ impl Forward {
     }
 
     fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(("127.0.0.1", self.port)).expect("it listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        stream
+        connect(self.port)
     }
 
     #[track_caller]
@@ -88,6 +86,12 @@ impl Forward {
     }
 }
 
+fn connect(port: u16) -> TcpStream {
+    let stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    stream
+}
+
 /// Listens on loopback only: reached from inside the pod's network, or not at all.
 fn server(node: &TestNode, namespace: &str, script: &str) {
     node.kubectl_input(
@@ -100,8 +104,8 @@ fn server(node: &TestNode, namespace: &str, script: &str) {
 
 const WEB: &str = "mkdir -p /tmp/www; head -c 3000000 /dev/urandom > /tmp/www/blob; echo hello > /tmp/www/index.html; exec httpd -f -p 127.0.0.1:8080 -h /tmp/www";
 
-fn fetch(forward: &Forward, path: &str) -> Vec<u8> {
-    let mut stream = forward.connect();
+fn fetch(port: u16, path: &str) -> Vec<u8> {
+    let mut stream = connect(port);
     write!(stream, "GET {path} HTTP/1.0\r\n\r\n").expect("a request");
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).expect("an answer");
@@ -124,16 +128,16 @@ fn many_connections_at_once() {
     server(&node, "forward", WEB);
     ready(&node, "forward", "wget -q -O /dev/null http://127.0.0.1:8080/");
     let forward = Forward::kubectl(&node, "forward", ":8080");
-    assert_eq!(fetch(&forward, "/"), b"hello\n");
+    assert_eq!(fetch(forward.port, "/"), b"hello\n");
     std::thread::scope(|scope| {
         let fetches: Vec<_> = (0..30)
             .map(|number| {
-                let forward = &forward;
+                let port = forward.port;
                 scope.spawn(move || {
                     if number % 10 == 0 {
-                        fetch(forward, "/blob").len()
+                        fetch(port, "/blob").len()
                     } else {
-                        fetch(forward, "/").len()
+                        fetch(port, "/").len()
                     }
                 })
             })
@@ -144,7 +148,7 @@ fn many_connections_at_once() {
         }
     });
     // The forwarding still stands.
-    assert_eq!(fetch(&forward, "/"), b"hello\n");
+    assert_eq!(fetch(forward.port, "/"), b"hello\n");
 }
 
 fn half_open_ends_are_passed_on() {
@@ -181,8 +185,8 @@ fn older_clients_come_with_spdy() {
             .env("KUBECTL_PORT_FORWARD_WEBSOCKETS", "false")
             .args(["-n", "forward-spdy", "port-forward", "pod/server", ":8080"]),
     );
-    assert_eq!(fetch(&forward, "/"), b"hello\n");
-    assert_eq!(fetch(&forward, "/blob").len(), 3_000_000);
+    assert_eq!(fetch(forward.port, "/"), b"hello\n");
+    assert_eq!(fetch(forward.port, "/blob").len(), 3_000_000);
     let spdy = |arguments: &[&str], input: &str| {
         let mut command = node.kubectl_command();
         command
@@ -245,6 +249,6 @@ fn our_own_command_forwards_too() {
             .env("KUBECONFIG", node.kubeconfig())
             .args(["-n", "forward-own", "port-forward", "pod/server", ":8080"]),
     );
-    assert_eq!(fetch(&forward, "/"), b"hello\n");
-    assert_eq!(fetch(&forward, "/blob").len(), 3_000_000);
+    assert_eq!(fetch(forward.port, "/"), b"hello\n");
+    assert_eq!(fetch(forward.port, "/blob").len(), 3_000_000);
 }
