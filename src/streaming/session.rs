@@ -443,3 +443,76 @@ impl From<SpdyError> for io::Error {
         io::Error::new(io::ErrorKind::InvalidData, error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// Both sides over an in-memory pipe.
+    #[tokio::test]
+    async fn streams_carry_bytes_and_ends_both_ways() {
+        let (near, far) = tokio::io::duplex(1000);
+        let (unwanted, opener, client) = session(near, Role::Client);
+        drop(unwanted);
+        let (mut incoming, other, server) = session(far, Role::Server);
+        drop(other);
+        let client = tokio::spawn(client);
+        let server = tokio::spawn(server);
+        let echo = tokio::spawn(async move {
+            while let Some(mut stream) = incoming.recv().await {
+                assert_eq!(stream.header("streamtype"), Some("data"));
+                tokio::spawn(async move {
+                    while let Some(bytes) = stream.reader.next().await {
+                        stream.writer.send(bytes).await.unwrap();
+                    }
+                    assert!(stream.reader.is_finished());
+                    stream.writer.finish().await;
+                });
+            }
+        });
+        let block: Vec<u8> = (0..200_000u32).map(|n| n as u8).collect();
+        for _ in 0..3 {
+            let headers = vec![("streamtype", "data".to_owned())];
+            let Stream {
+                mut reader, writer, ..
+            } = opener.open(headers).await.unwrap();
+            let sent = block.clone();
+            let sending = async {
+                for piece in sent.chunks(5000) {
+                    writer.send(Bytes::copy_from_slice(piece)).await.unwrap();
+                }
+                writer.finish().await;
+            };
+            let receiving = async {
+                let mut all = Vec::new();
+                while let Some(bytes) = reader.next().await {
+                    all.extend_from_slice(&bytes);
+                }
+                all
+            };
+            let ((), received) = tokio::join!(sending, receiving);
+            assert_eq!(received, block);
+            assert!(reader.is_finished());
+        }
+        drop(opener);
+        client.await.unwrap().unwrap();
+        server.await.unwrap().unwrap();
+        echo.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_is_dropped_is_reset() {
+        let (near, far) = tokio::io::duplex(1000);
+        let (_unwanted, opener, client) = session(near, Role::Client);
+        let (mut incoming, _other, server) = session(far, Role::Server);
+        let _client = tokio::spawn(client);
+        let _server = tokio::spawn(server);
+        let ours = opener.open(Vec::new()).await.unwrap();
+        let mut theirs = incoming.recv().await.unwrap();
+        drop(ours);
+        assert_eq!(theirs.reader.next().await, None);
+        assert!(!theirs.reader.is_finished());
+        theirs.writer.closed().await;
+    }
+}
