@@ -62,7 +62,13 @@ impl Recorder {
     ) {
         let meta = &pod.metadata;
         let field_path = container.map(|(init, name)| {
-            let list = if init { "initContainers" } else { "containers" };
+            let list = if init {
+                "initContainers"
+            } else if super::pod::ephemeral::list(pod).any(|e| e.name == name) {
+                "ephemeralContainers"
+            } else {
+                "containers"
+            };
             format!("spec.{list}{{{name}}}")
         });
         self.note(

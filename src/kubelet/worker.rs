@@ -1,12 +1,15 @@
 //! One task per pod: looks at the present state, decides, acts, reports, and waits for a change.
 
 use super::Context;
+use super::act::hooks;
 use super::events::Kind;
 use super::images::Pulled;
 use super::manager::{View, Wanted};
 use super::pod::decide::{Action, advance, decide};
+use super::pod::ephemeral;
 use super::pod::state::{ImageState, PodState, Verdict, containers};
 use super::pod::status::{pod_status, status_patch};
+use super::static_pods::mirror::Mirror;
 use crate::client::{ClientError, DeleteParams, PatchType};
 use crate::image::Image;
 use crate::kubelet::spec::Sources;
@@ -15,7 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// Rounds of decide and act before the worker looks outside again: more than the longest chain (every container of a
@@ -44,7 +47,13 @@ pub struct Worker {
     /// Nothing more is tried before this time.
     pub(super) pause_until_ms: Option<i64>,
     written: Option<PodStatus>,
-    report_retry_ms: Option<i64>,
+    pub(super) report_retry_ms: Option<i64>,
+    /// Aborted with the worker. At most one per container.
+    pub(super) hooks: JoinSet<hooks::Ended>,
+    /// The hook that runs, by container.
+    pub(super) hook_handles: BTreeMap<String, AbortHandle>,
+    /// A static pod's picture in the API.
+    pub(super) mirror: Option<Mirror>,
 }
 
 enum Next {
@@ -59,8 +68,10 @@ impl Worker {
         wanted: watch::Receiver<Wanted>,
         view: watch::Sender<View>,
     ) -> Worker {
+        let mirror = wanted.borrow().mirror.clone();
         Worker {
             uid: pod.metadata.uid.clone().unwrap_or_default(),
+            mirror,
             ctx,
             pod,
             state: PodState::default(),
@@ -73,6 +84,8 @@ impl Worker {
             pause_until_ms: None,
             written: None,
             report_retry_ms: None,
+            hooks: JoinSet::new(),
+            hook_handles: BTreeMap::new(),
         }
     }
 
@@ -105,6 +118,7 @@ impl Worker {
                         Err(error) => self.pulls_broken(&error),
                     }
                 }
+                Some(ended) = self.hooks.join_next(), if !self.hooks.is_empty() => self.hooked(ended),
                 () = tokio::time::sleep(sleep.unwrap_or(Duration::MAX)), if sleep.is_some() => {}
             }
         }
@@ -148,6 +162,7 @@ impl Worker {
             }
             for action in decision.actions {
                 if action == Action::Exit {
+                    self.remove_mirror().await;
                     return Next::Exit;
                 }
                 self.act(action).await;
@@ -168,7 +183,10 @@ impl Worker {
     /// The newest pod object; ours may be newer than the watch's after a write.
     fn refresh(&mut self) {
         let wanted = self.wanted.borrow_and_update();
-        if version(&wanted.pod) > version(&self.pod) {
+        if wanted.mirror.is_some() {
+            // A file's pod does not change: another content is another pod.
+            self.mirror.clone_from(&wanted.mirror);
+        } else if version(&wanted.pod) > version(&self.pod) {
             self.pod = wanted.pod.clone();
         }
         self.state.gone |= wanted.gone;
@@ -178,6 +196,7 @@ impl Worker {
         let sandbox = self.ctx.runtime.sandbox(&self.uid).await;
         if self.state.observe(sandbox.as_ref(), super::now_ms()) {
             self.collect_last_words();
+            self.give_up_idle_hooks();
         }
     }
 
@@ -190,6 +209,11 @@ impl Worker {
             Action::StartContainer { container, attempt } => {
                 self.start_container(&container, attempt).await;
             }
+            Action::BeginStop {
+                container,
+                attempt,
+                hook,
+            } => self.begin_stop(&container, attempt, hook),
             Action::Stop { container, attempt } => self.signal(&container, attempt, false).await,
             Action::Kill { container, attempt } => self.signal(&container, attempt, true).await,
             Action::RemoveContainer { container, attempt } => {
@@ -209,6 +233,9 @@ impl Worker {
             return;
         }
         self.report_retry_ms = None;
+        if self.mirror.is_some() {
+            return self.report_to_mirror(now_ms).await;
+        }
         let desired = pod_status(&self.pod, &self.state, &self.ctx.facts.ip, now_ms);
         if self.pod.status.as_ref() == Some(&desired) || self.written.as_ref() == Some(&desired) {
             return;
@@ -270,7 +297,7 @@ impl Worker {
         self.state.delete_retry_ms = Some(super::now_ms() + wait_ms);
     }
 
-    fn publish(&self) {
+    pub(super) fn publish(&self) {
         let view = View::of(&self.pod, &self.state);
         self.view.send_if_modified(|old| {
             let changed = *old != view;
@@ -329,10 +356,12 @@ impl Worker {
         }
     }
 
+    /// The container of that name, and whether it is an init container.
     pub(super) fn container(&self, name: &str) -> Option<(bool, Container)> {
         containers(&self.pod)
             .find(|(_, c)| c.name == name)
             .map(|(init, c)| (init, c.clone()))
+            .or_else(|| ephemeral::find(&self.pod, name).map(|c| (false, c)))
     }
 
     pub(super) fn pause(&mut self) {

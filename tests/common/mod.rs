@@ -25,6 +25,8 @@ pub struct TestNode {
     pod_cidr: String,
     pub profile: &'static str,
     process: Option<Child>,
+    /// Where its static pods are, if it has any.
+    manifest_dir: Option<PathBuf>,
 }
 
 impl TestNode {
@@ -59,7 +61,15 @@ impl TestNode {
             ),
             profile: "generic-x86_64",
             process: None,
+            manifest_dir: None,
         }
+    }
+
+    /// Gives a node that is not running yet a directory of static pods.
+    pub fn use_manifest_dir(&mut self) -> PathBuf {
+        let dir = self.directory.path().join("manifests");
+        self.manifest_dir = Some(dir.clone());
+        dir
     }
 
     pub fn data_dir(&self) -> PathBuf {
@@ -106,6 +116,9 @@ impl TestNode {
             .args(["--pod-cidr", &self.pod_cidr])
             .args(["--profile", self.profile])
             .args(["--cgroup-root", &format!("coracle-{}", self.name)]);
+        if let Some(dir) = &self.manifest_dir {
+            command.arg("--manifest-dir").arg(dir);
+        }
         command
     }
 

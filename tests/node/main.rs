@@ -6,11 +6,15 @@ mod busybox;
 mod common;
 
 mod adoption;
+mod ephemeral;
+mod hooks;
 mod images;
 mod lifecycle;
 mod logs;
 mod refusals;
 mod reset;
+mod sidecars;
+mod static_pods;
 mod streams;
 
 use common::TestNode;
@@ -44,6 +48,10 @@ pub fn import_busybox(node: &TestNode) {
 fn main() -> ExitCode {
     SHARED.run(&[
         ("lifecycle", lifecycle::TESTS),
+        ("sidecars", sidecars::TESTS),
+        ("hooks", hooks::TESTS),
+        ("ephemeral", ephemeral::TESTS),
+        ("static_pods", static_pods::TESTS),
         ("logs", logs::TESTS),
         ("streams", streams::TESTS),
         ("images", images::TESTS),

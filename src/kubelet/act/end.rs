@@ -1,7 +1,9 @@
 //! Stopping containers, and giving everything back.
 
+use super::hooks::Stage;
 use crate::kubelet::events::Kind;
 use crate::kubelet::now_ms;
+use crate::kubelet::pod::state::Stop;
 use crate::kubelet::spec::command;
 use crate::kubelet::volumes;
 use crate::kubelet::worker::Worker;
@@ -10,30 +12,45 @@ use k8s_openapi::api::core::v1::Container;
 use std::path::PathBuf;
 
 impl Worker {
-    pub(in crate::kubelet) async fn signal(&mut self, name: &str, attempt: u32, kill: bool) {
+    /// Tells that the container is being stopped, and begins its `preStop` hook.
+    pub(in crate::kubelet) fn begin_stop(&mut self, name: &str, attempt: u32, hook: bool) {
         let Some((init, container)) = self.container(name) else {
             return;
         };
+        let Some(record) = self.state.containers.get_mut(name) else {
+            return;
+        };
+        record.stop = if hook { Stop::Hook } else { Stop::Due };
+        let message = match &record.ending {
+            Some(ending) => ending.message.clone(),
+            None => format!("Stopping container {name}"),
+        };
+        self.event(Some((init, name)), Kind::Normal, "Killing", message);
+        if hook {
+            self.begin_hook(&container, attempt, Stage::PreStop);
+        }
+    }
+
+    pub(in crate::kubelet) async fn signal(&mut self, name: &str, attempt: u32, kill: bool) {
+        let Some((_, container)) = self.container(name) else {
+            return;
+        };
+        // A hook that has not come to its end by now has had its time.
+        self.give_up_hook(name);
         let signal = if kill {
             nix::libc::SIGKILL
         } else {
             self.stop_signal(&container)
         };
-        if let Some(record) = self.state.containers.get_mut(name) {
-            if kill {
-                record.kill_sent = Some(attempt);
-            } else {
-                record.stop_sent = Some(attempt);
-            }
-        }
-        if !kill {
-            self.event(
-                Some((init, name)),
-                Kind::Normal,
-                "Killing",
-                format!("Stopping container {name}"),
-            );
-        }
+        let Some(record) = self.state.containers.get_mut(name) else {
+            return;
+        };
+        let before = record.stop;
+        record.stop = if kill {
+            Stop::Killed
+        } else {
+            Stop::Asked { at_ms: now_ms() }
+        };
         let run = RunId {
             container: name.to_string(),
             attempt,
@@ -49,11 +66,7 @@ impl Worker {
         {
             tracing::warn!(pod = %self.name(), container = name, signal, %error, "signal not sent; trying again");
             if let Some(record) = self.state.containers.get_mut(name) {
-                if kill {
-                    record.kill_sent = None;
-                } else {
-                    record.stop_sent = None;
-                }
+                record.stop = before;
             }
             self.pause();
         }

@@ -87,7 +87,7 @@ fn initialized(pod: &Pod, state: &PodState, phase: Phase) -> Verdict {
             *init
                 && !state.record(&c.name).is_some_and(|r| {
                     if is_sidecar(c) {
-                        r.attempt().is_some()
+                        r.is_up() && r.started
                     } else {
                         r.succeeded()
                     }
@@ -119,7 +119,7 @@ fn containers_ready(pod: &Pod, state: &PodState, phase: Phase) -> Verdict {
     }
     let unready: Vec<&str> = containers(pod)
         .filter(|(init, c)| {
-            (!init || is_sidecar(c)) && !state.record(&c.name).is_some_and(|r| r.is_running())
+            (!init || is_sidecar(c)) && !state.record(&c.name).is_some_and(|r| r.is_up())
         })
         .map(|(_, c)| c.name.as_str())
         .collect();

@@ -40,14 +40,19 @@ pub fn validate(pod: &Value, volumes: &HashSet<&str>, errors: &mut Errors) {
                     errors.push(FieldError::duplicate(format!("{at}.name"), &name.into()));
                 }
             }
-            validate_container(container, &at, errors);
             validate_ports(container, &at, host_network, errors);
-            validate_environment(container, &at, errors);
-            validate_mounts(container, &at, volumes, errors);
             validate_resources(container, &at, errors);
-            validate_security(container, &at, errors);
+            validate_common(container, &at, volumes, errors);
         }
     }
+}
+
+/// What every container has, debug containers too.
+pub fn validate_common(container: &Value, at: &str, volumes: &HashSet<&str>, errors: &mut Errors) {
+    validate_container(container, at, errors);
+    validate_environment(container, at, errors);
+    validate_mounts(container, at, volumes, errors);
+    validate_security(container, at, errors);
 }
 
 fn validate_container(container: &Value, at: &str, errors: &mut Errors) {
@@ -119,7 +124,7 @@ fn validate_ports(container: &Value, at: &str, host_network: bool, errors: &mut 
 }
 
 /// RFC 6335, section 5.1.
-fn check_port_name(name: &str) -> Result<(), &'static str> {
+pub fn check_port_name(name: &str) -> Result<(), &'static str> {
     if name.len() > 15 {
         return Err("must be no more than 15 characters");
     }

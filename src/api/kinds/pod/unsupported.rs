@@ -49,9 +49,7 @@ fn not_system_class(value: &Value) -> bool {
 
 /// Path (`[]`: every item; `a|b`: either field) and what asks for it.
 const FIELDS: &[(&str, Asked)] = &[
-    ("spec.activeDeadlineSeconds", named),
     ("spec.affinity", given),
-    ("spec.ephemeralContainers", given),
     ("spec.hostAliases", given),
     ("spec.hostUsers", is_false),
     ("spec.hostnameOverride", given),
@@ -86,13 +84,10 @@ const FIELDS: &[(&str, Asked)] = &[
         "spec.initContainers|containers[].env[].valueFrom.resourceFieldRef",
         named,
     ),
-    ("spec.initContainers|containers[].lifecycle", given),
     ("spec.initContainers|containers[].livenessProbe", named),
     ("spec.initContainers|containers[].readinessProbe", named),
     ("spec.initContainers|containers[].resizePolicy", given),
     ("spec.initContainers|containers[].resources.claims", given),
-    ("spec.initContainers|containers[].restartPolicy", given),
-    ("spec.initContainers|containers[].restartPolicyRules", given),
     (
         "spec.initContainers|containers[].securityContext.appArmorProfile",
         given,
@@ -168,6 +163,11 @@ const DETAIL: &str = "not supported by this version of Coracle";
 pub fn find(pod: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     for (path, asked) in FIELDS {
+        // What no other container has, a debug container has not either.
+        let path = path.replace(
+            "initContainers|containers[]",
+            "initContainers|containers|ephemeralContainers[]",
+        );
         let segments: Vec<&str> = path.split('.').collect();
         walk(pod, &segments, String::new(), *asked, &mut errors);
     }
@@ -233,7 +233,7 @@ mod tests {
             "affinity": {}, "hostUsers": true, "shareProcessNamespace": false,
             "topologySpreadConstraints": [{}],
             "securityContext": {"fsGroup": 0, "seccompProfile": {"type": "RuntimeDefault"}},
-            "initContainers": [{"restartPolicy": "Always"}],
+            "initContainers": [{"startupProbe": {}}],
             "containers": [{"ports": [{"hostPort": 80}]}, {"livenessProbe": {}, "volumeMounts": [{"subPath": ""}, {"subPath": "x"}]}],
             "volumes": [{"emptyDir": {}}, {"persistentVolumeClaim": {}}],
         }});
@@ -246,7 +246,7 @@ mod tests {
                 "spec.securityContext.fsGroup",
                 "spec.securityContext.seccompProfile.type",
                 "spec.containers[1].livenessProbe",
-                "spec.initContainers[0].restartPolicy",
+                "spec.initContainers[0].startupProbe",
                 "spec.containers[1].volumeMounts[1].subPath",
                 "spec.volumes[1].persistentVolumeClaim",
                 "spec.containers[0].ports[0].hostPort",

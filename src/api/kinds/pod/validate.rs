@@ -1,6 +1,6 @@
 //! Validation of a pod's own fields, as upstream's `ValidatePodSpec` for the fields that exist here.
 
-use super::{containers, volumes};
+use super::{containers, ephemeral, lifecycle, volumes};
 use crate::api::kinds::errors::Errors;
 use crate::api::kinds::{FieldError, metadata};
 use crate::object::access::{integer, list, map, present, text, truth};
@@ -60,6 +60,8 @@ pub fn validate(pod: &Value) -> Vec<FieldError> {
             ));
         }
     }
+    lifecycle::validate(pod, &mut errors);
+    ephemeral::validate(pod, &volume_names, &mut errors);
     dns(pod, &mut errors);
     tolerations(pod, &mut errors);
     security(pod, &mut errors);

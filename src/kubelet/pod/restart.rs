@@ -1,0 +1,124 @@
+//! Whether a container that ended runs again.
+//! <https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#restart-policy>
+
+use super::state::Run;
+use k8s_openapi::api::core::v1::{Container, ContainerRestartRule, Pod};
+
+/// `restartPolicy`, of a pod or of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RestartPolicy {
+    Always,
+    OnFailure,
+    Never,
+}
+
+impl RestartPolicy {
+    pub fn of(pod: &Pod) -> RestartPolicy {
+        RestartPolicy::parse(pod.spec.as_ref().and_then(|s| s.restart_policy.as_deref()))
+    }
+
+    fn parse(text: Option<&str>) -> RestartPolicy {
+        match text {
+            Some("Never") => RestartPolicy::Never,
+            Some("OnFailure") => RestartPolicy::OnFailure,
+            _ => RestartPolicy::Always,
+        }
+    }
+
+    fn restarts(self, code: i32) -> bool {
+        match self {
+            RestartPolicy::Always => true,
+            RestartPolicy::OnFailure => code != 0,
+            RestartPolicy::Never => false,
+        }
+    }
+}
+
+/// Whether `container` runs again after it ended with `code`: the first of its own rules that matches, then its own
+/// policy, then the pod's (upstream's `ContainerShouldRestart`).
+pub fn restarts(pod: &Pod, container: &Container, code: i32) -> bool {
+    let Some(own) = container.restart_policy.as_deref() else {
+        return RestartPolicy::of(pod).restarts(code);
+    };
+    let rules = container
+        .restart_policy_rules
+        .as_deref()
+        .unwrap_or_default();
+    if rules.iter().any(|rule| matches(rule, code)) {
+        return true;
+    }
+    RestartPolicy::parse(Some(own)).restarts(code)
+}
+
+/// The one action the API takes is `Restart`.
+fn matches(rule: &ContainerRestartRule, code: i32) -> bool {
+    let Some(codes) = &rule.exit_codes else {
+        return false;
+    };
+    let listed = codes.values.iter().flatten().any(|value| *value == code);
+    match codes.operator.as_str() {
+        "In" => listed,
+        "NotIn" => !listed,
+        _ => false,
+    }
+}
+
+/// Whether a main container whose newest run is `run` must run (again).
+pub fn wants(pod: &Pod, container: &Container, run: &Run) -> bool {
+    match run {
+        Run::Never => true,
+        Run::Running { .. } => false,
+        Run::Ended(ended) => restarts(pod, container, ended.exit.code),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn rules_come_before_policies() {
+        let rule = |operator: &str, codes: &[i32]| json!([{"action": "Restart", "exitCodes": {"operator": operator, "values": codes}}]);
+        for (of_pod, container, code, expected) in [
+            ("Never", json!({}), 1, false),
+            ("OnFailure", json!({}), 1, true),
+            ("OnFailure", json!({}), 0, false),
+            ("Never", json!({"restartPolicy": "Always"}), 0, true),
+            ("Always", json!({"restartPolicy": "Never"}), 1, false),
+            ("Always", json!({"restartPolicy": "OnFailure"}), 0, false),
+            (
+                "Always",
+                json!({"restartPolicy": "Never", "restartPolicyRules": rule("In", &[42])}),
+                42,
+                true,
+            ),
+            (
+                "Always",
+                json!({"restartPolicy": "Never", "restartPolicyRules": rule("In", &[42])}),
+                41,
+                false,
+            ),
+            (
+                "Never",
+                json!({"restartPolicy": "Never", "restartPolicyRules": rule("NotIn", &[0, 42])}),
+                1,
+                true,
+            ),
+        ] {
+            let mut container = container;
+            container["name"] = "a".into();
+            let pod: Pod = serde_json::from_value(
+                json!({"spec": {"restartPolicy": of_pod, "containers": [container]}}),
+            )
+            .unwrap();
+            let container = &pod.spec.as_ref().unwrap().containers[0];
+            assert_eq!(
+                restarts(&pod, container, code),
+                expected,
+                "{container:?} {code}"
+            );
+        }
+    }
+}
