@@ -147,7 +147,12 @@ impl Worker {
             self.refresh();
             self.observe().await;
             let now_ms = super::now_ms();
+            let refused = self.state.verdict.is_some();
             advance(&self.pod, &mut self.state, now_ms);
+            if let Some(verdict) = self.state.verdict.as_ref().filter(|_| !refused) {
+                let message = verdict.message.clone();
+                self.event(None, Kind::Normal, "DeadlineExceeded", message);
+            }
             if let Some(until) = self.pause_until_ms {
                 if until > now_ms {
                     wake_ms = Some(until);
@@ -310,7 +315,10 @@ impl Worker {
     fn note_waits(&mut self) {
         let now_ms = super::now_ms();
         let pod = self.pod.clone();
-        for (init, container) in containers(&pod) {
+        let all = containers(&pod)
+            .map(|(init, c)| (init, c.clone()))
+            .chain(ephemeral::list(&pod).map(|e| (false, ephemeral::as_container(e))));
+        for (init, container) in all {
             let Some(record) = self.state.record(&container.name) else {
                 continue;
             };

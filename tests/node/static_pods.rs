@@ -54,7 +54,8 @@ fn files_become_pods_and_mirrors() {
             .unwrap_or_default()
     };
     let (uid, container) = seen(&node);
-    node.kubectl(&["delete", "pod", &web, "--wait=false"]).must();
+    node.kubectl(&["delete", "pod", &web, "--wait=false"])
+        .must();
     assert!(eventually(|| {
         let (now, same) = seen(&node);
         !now.is_empty() && now != uid && same == container

@@ -185,6 +185,10 @@ fn report(
             .map_or(0, |a| i32::try_from(a).unwrap_or(i32::MAX)),
         ready,
         started: Some(started),
+        stop_signal: container
+            .lifecycle
+            .as_ref()
+            .and_then(|l| l.stop_signal.clone()),
         state: Some(current),
         last_state: Some(last.unwrap_or_default()),
         ..ContainerStatus::default()
@@ -227,8 +231,10 @@ fn waiting(
         return Some(waiting_state(default, None));
     }
     let crashed = crash_wait(record, now_ms).is_some();
+    let held_up = held_up(record, container, now_ms);
     if let Some(failure) = &record.failure
-        && (!crashed || now_ms < failure.shown_from(record.ended()) + FAILURE_SHOWN_MS)
+        && (now_ms < failure.shown_from(record.ended()) + FAILURE_SHOWN_MS
+            || (!crashed && held_up.is_none()))
     {
         return Some(waiting_state(failure.reason, Some(failure.message.clone())));
     }
@@ -238,7 +244,7 @@ fn waiting(
         let message = crash_message(pod, container, record);
         return Some(waiting_state("CrashLoopBackOff", Some(message)));
     }
-    if let Some((reason, message)) = held_up(record, container, now_ms) {
+    if let Some((reason, message)) = held_up {
         return Some(waiting_state(reason, message));
     }
     match ended {
