@@ -239,7 +239,7 @@ impl Manager {
             return;
         };
         if is_mirror(&pod) {
-            return self.mirror_applied(pod).await;
+            return Box::pin(self.mirror_applied(pod)).await;
         }
         let pod = Arc::new(pod);
         if let Some(handle) = self.pods.lock().get(&uid) {
@@ -249,11 +249,11 @@ impl Manager {
             });
             return;
         }
-        self.start(Wanted {
+        Box::pin(self.start(Wanted {
             pod,
             gone: false,
             mirror: None,
-        })
+        }))
         .await;
     }
 

@@ -167,7 +167,7 @@ impl Worker {
             }
             for action in decision.actions {
                 if action == Action::Exit {
-                    self.remove_mirror().await;
+                    Box::pin(self.remove_mirror()).await;
                     return Next::Exit;
                 }
                 self.act(action).await;
@@ -239,7 +239,8 @@ impl Worker {
         }
         self.report_retry_ms = None;
         if self.mirror.is_some() {
-            return self.report_to_mirror(now_ms).await;
+            // On the heap: few pods are static, and every worker would carry its room.
+            return Box::pin(self.report_to_mirror(now_ms)).await;
         }
         let desired = pod_status(&self.pod, &self.state, &self.ctx.facts.ip, now_ms);
         if self.pod.status.as_ref() == Some(&desired) || self.written.as_ref() == Some(&desired) {

@@ -253,7 +253,8 @@ fn run_containers(pod: &Pod, state: &PodState, now_ms: i64, decision: &mut Decis
                 start_when_due(&container.name, record, now_ms, decision);
             }
             // The next one waits until this one is started: its `postStart` hook and startup probe are over.
-            if !mains_began && !(record.is_up() && record.started) {
+            let through = record.is_up() && record.started;
+            if !mains_began && !through {
                 return;
             }
         } else if !mains_began {

@@ -154,45 +154,63 @@ fn one_container_ends_while_the_others_go_on() {
 }
 
 mod properties {
-    use super::World;
+    use super::{Phase, Stop, World};
     use proptest::prelude::*;
     use serde_json::json;
 
+    const NAMES: [&str; 5] = ["s", "i", "a", "b", "t"];
+
     proptest! {
-        /// Whatever containers do, a deleted pod comes to its end and nothing is started after the deletion.
+        /// Whatever containers do, and whatever is asked of them, a deleted pod comes to its end and nothing is started
+        /// after the deletion. Nobody who ends must wait for a sidecar, and no hook holds anyone up.
         #[test]
         fn deletion_always_ends(
             policy in prop::sample::select(vec!["Always", "OnFailure", "Never"]),
-            steps in prop::collection::vec((0_usize..3, 0_i32..3, 0_i64..400_000), 0..30),
+            steps in prop::collection::vec((0_usize..5, 0_i32..5, 0_i64..400_000), 0..30),
         ) {
+            let hook = json!({"preStop": {"exec": {"command": ["x"]}}});
             let mut world = World::new(json!({
-                "restartPolicy": policy, "initContainers": [{"name": "i"}], "containers": [{"name": "a"}, {"name": "b"}]
+                "restartPolicy": policy,
+                "initContainers": [
+                    {"name": "s", "restartPolicy": "Always", "lifecycle": hook}, {"name": "i"}, {"name": "t", "restartPolicy": "Always"}
+                ],
+                "containers": [{"name": "a", "restartPolicy": "OnFailure"}, {"name": "b", "lifecycle": hook}]
             }));
             world.settle();
             for (which, code, pause_ms) in steps {
-                let name = ["i", "a", "b"][which];
+                let name = NAMES[which];
                 world.now_ms += pause_ms;
+                let now_ms = world.now_ms;
                 if world.state.containers[name].is_running() {
-                    world.ends(name, code);
+                    match code {
+                        3 => world.record(name).end("why".to_string(), 5, now_ms),
+                        4 => world.record(name).post_start = true,
+                        code => world.ends(name, code),
+                    }
                 }
                 world.settle();
             }
             world.told();
             world.delete(30);
-            world.settle();
-            world.now_ms += 30_000;
-            world.settle();
-            world.now_ms += 2_000;
-            world.settle();
-            for name in ["i", "a", "b"] {
-                if world.state.containers[name].is_running() {
-                    world.ends(name, 137);
+            // As long as the sidecars, one after the other, take.
+            for _ in 0..3 {
+                world.settle();
+                world.now_ms += 30_000;
+                world.settle();
+                world.now_ms += 2_000;
+                world.settle();
+                for name in NAMES {
+                    if world.state.containers[name].is_running() {
+                        prop_assert_eq!(world.state.containers[name].stop, Stop::Killed, "{}", name);
+                        world.ends(name, 137);
+                    }
                 }
             }
             world.settle();
             let told = world.told();
             prop_assert!(told.contains("clean, delete"), "{}", told);
             prop_assert!(!told.contains("start"), "{}", told);
+            prop_assert!(matches!(world.phase(), Phase::Succeeded | Phase::Failed | Phase::Pending));
         }
     }
 }
