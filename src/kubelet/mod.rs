@@ -20,6 +20,7 @@ mod machine;
 mod manager;
 mod node_status;
 pub mod pod;
+pub mod probes;
 pub mod spec;
 mod volumes;
 mod worker;

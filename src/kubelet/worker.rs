@@ -5,8 +5,10 @@ use super::events::Kind;
 use super::images::Pulled;
 use super::manager::{View, Wanted};
 use super::pod::decide::{Action, advance, decide};
+use super::pod::patch::status_patch;
 use super::pod::state::{ImageState, PodState, Verdict, containers};
-use super::pod::status::{pod_status, status_patch};
+use super::pod::status::pod_status;
+use super::probes::Probes;
 use crate::client::{ClientError, DeleteParams, PatchType};
 use crate::image::Image;
 use crate::kubelet::spec::Sources;
@@ -45,6 +47,7 @@ pub struct Worker {
     pub(super) pause_until_ms: Option<i64>,
     written: Option<PodStatus>,
     report_retry_ms: Option<i64>,
+    probes: Probes,
 }
 
 enum Next {
@@ -73,6 +76,7 @@ impl Worker {
             pause_until_ms: None,
             written: None,
             report_retry_ms: None,
+            probes: Probes::default(),
         }
     }
 
@@ -105,6 +109,7 @@ impl Worker {
                         Err(error) => self.pulls_broken(&error),
                     }
                 }
+                () = self.probes.changed() => {}
                 () = tokio::time::sleep(sleep.unwrap_or(Duration::MAX)), if sleep.is_some() => {}
             }
         }
@@ -179,6 +184,12 @@ impl Worker {
         if self.state.observe(sandbox.as_ref(), super::now_ms()) {
             self.collect_last_words();
         }
+        let ends = self.state.termination.is_some()
+            || self.state.verdict.is_some()
+            || self.pod.metadata.deletion_timestamp.is_some();
+        let now_ms = super::now_ms();
+        self.probes
+            .sync(&self.ctx, &self.pod, &mut self.state, ends, now_ms);
     }
 
     async fn act(&mut self, action: Action) {
@@ -222,7 +233,7 @@ impl Worker {
                 Some(&namespace),
                 &name,
                 Some("status"),
-                PatchType::Merge,
+                PatchType::StrategicMerge,
                 &patch,
             )
             .await;

@@ -2,6 +2,9 @@
 
 use crate::kubelet::events::Kind;
 use crate::kubelet::now_ms;
+use crate::kubelet::pod::decide::RestartPolicy;
+use crate::kubelet::pod::health;
+use crate::kubelet::pod::state::is_sidecar;
 use crate::kubelet::spec::command;
 use crate::kubelet::volumes;
 use crate::kubelet::worker::Worker;
@@ -27,12 +30,8 @@ impl Worker {
             }
         }
         if !kill {
-            self.event(
-                Some((init, name)),
-                Kind::Normal,
-                "Killing",
-                format!("Stopping container {name}"),
-            );
+            let message = self.stop_message(name);
+            self.event(Some((init, name)), Kind::Normal, "Killing", message);
         }
         let run = RunId {
             container: name.to_string(),
@@ -56,6 +55,19 @@ impl Worker {
                 }
             }
             self.pause();
+        }
+    }
+
+    fn stop_message(&self, name: &str) -> String {
+        let ends = self.state.termination.is_some() || self.state.verdict.is_some();
+        let failed = self.state.record(name).and_then(health::failed);
+        match failed.filter(|_| !ends) {
+            Some(failed) => {
+                let sidecar = self.container(name).is_some_and(|(_, c)| is_sidecar(&c));
+                let restarts = sidecar || RestartPolicy::of(&self.pod) != RestartPolicy::Never;
+                health::killing_message(name, failed, restarts)
+            }
+            None => format!("Stopping container {name}"),
         }
     }
 

@@ -1,5 +1,6 @@
 //! What to do next for a pod.
 
+use super::health;
 use super::state::{
     Blocked, ImageState, PodState, Record, Run, Sandbox, Termination, Verdict, Volumes, containers,
     is_sidecar,
@@ -81,7 +82,9 @@ impl RestartPolicy {
     pub fn wants(self, run: &Run) -> bool {
         match (self, run) {
             (_, Run::Never) | (RestartPolicy::Always, Run::Ended(_)) => true,
-            (RestartPolicy::OnFailure, Run::Ended(ended)) => ended.exit.code != 0,
+            (RestartPolicy::OnFailure, Run::Ended(ended)) => {
+                ended.exit.code != 0 || ended.unhealthy
+            }
             (RestartPolicy::Never, Run::Ended(_)) | (_, Run::Running { .. }) => false,
         }
     }
@@ -197,6 +200,13 @@ pub fn is_complete(pod: &Pod, state: &PodState) -> bool {
 }
 
 fn run_containers(pod: &Pod, state: &PodState, now_ms: i64, decision: &mut Decision) {
+    for record in containers(pod).filter_map(|(_, c)| Some((c, state.record(&c.name)?))) {
+        let (action, wake_ms) = health::stop_step(record.1, &record.0.name, now_ms);
+        decision.actions.extend(action);
+        if let Some(at_ms) = wake_ms {
+            decision.wake(at_ms);
+        }
+    }
     // Once a main container ran in this sandbox, the init phase is over and is not looked at again.
     let mains_began =
         containers(pod).any(|(init, c)| !init && state.record(&c.name).is_some_and(|r| r.here));
@@ -213,6 +223,8 @@ fn run_containers(pod: &Pod, state: &PodState, now_ms: i64, decision: &mut Decis
                 if !mains_began {
                     return;
                 }
+            } else if !mains_began && !health::is_started(container, record) {
+                return;
             }
         } else if !mains_began {
             match &record.run {

@@ -10,6 +10,8 @@
 pub mod backoff;
 pub mod conditions;
 pub mod decide;
+pub mod health;
+pub mod patch;
 pub mod phase;
 pub mod state;
 pub mod status;

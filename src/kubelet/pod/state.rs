@@ -1,6 +1,7 @@
 //! What a worker knows of its pod beyond the object itself.
 
 use super::backoff::Backoff;
+use super::health::{self, Standing, Unhealthy};
 use crate::runtime::{self, Exit, RunId, SandboxStatus};
 use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod};
 use std::collections::BTreeMap;
@@ -91,6 +92,8 @@ pub struct Ended {
     /// `Completed`, `Error`, `OOMKilled`, `StartError`, `ContainerStatusUnknown`…
     pub reason: String,
     pub message: Option<String>,
+    /// It was stopped because a startup or liveness probe failed: a failure whatever its exit code.
+    pub unhealthy: bool,
 }
 
 /// Why a container does not start now.
@@ -124,6 +127,10 @@ pub struct Record {
     pub here: bool,
     /// The exited run is no longer held by the runtime.
     pub released: bool,
+    /// What the probes of its newest run say; `None` where it has none, or none has begun.
+    pub health: Option<Standing>,
+    /// A run that is being stopped because a probe failed.
+    pub unhealthy: Option<Unhealthy>,
 }
 
 impl Record {
@@ -183,11 +190,10 @@ impl Record {
                 };
             }
             runtime::ContainerState::Exited(exit) => {
-                self.run = Run::Ended(Ended::from_exit(
-                    status.run.attempt,
-                    status.id.clone(),
-                    exit.clone(),
-                ));
+                let mut ended =
+                    Ended::from_exit(status.run.attempt, status.id.clone(), exit.clone());
+                ended.unhealthy = health::failed(self).is_some();
+                self.run = Run::Ended(ended);
             }
         }
     }
@@ -217,6 +223,7 @@ impl Record {
             },
             reason: "StartError".to_string(),
             message: Some(message.to_string()),
+            unhealthy: false,
         });
     }
 
@@ -246,6 +253,7 @@ impl Record {
                 },
                 reason: "Unknown".to_string(),
                 message: None,
+                unhealthy: false,
             });
         }
     }
@@ -269,6 +277,7 @@ impl Ended {
             exit,
             reason: reason.to_string(),
             message,
+            unhealthy: false,
         }
     }
 }
@@ -482,6 +491,7 @@ fn ended_from_status(
         },
         reason: terminated.reason.unwrap_or_default(),
         message: terminated.message,
+        unhealthy: false,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::conditions::conditions;
 use super::decide::crash_wait;
+use super::health::{is_ready, is_started};
 use super::phase::{Phase, phase};
 use super::state::{Ended, ImageState, PodState, Record, Run, Sandbox, containers, is_sidecar};
 use k8s_openapi::api::core::v1::{
@@ -81,7 +82,6 @@ fn container_status(
         (Run::Never, waiting) => (waiting.unwrap_or_default(), None),
         (run, _) => (run_state(run), record.previous.as_ref().map(terminated)),
     };
-    let running = record.is_running();
     ContainerStatus {
         name: container.name.clone(),
         image: if record.image.is_empty() {
@@ -101,9 +101,9 @@ fn container_status(
         ready: if init && !is_sidecar(container) {
             record.succeeded()
         } else {
-            running
+            is_ready(container, record)
         },
-        started: Some(running),
+        started: Some(is_started(container, record)),
         state: Some(current),
         last_state: Some(last.unwrap_or_default()),
         ..ContainerStatus::default()
@@ -238,26 +238,4 @@ fn terminated(ended: &Ended) -> ContainerState {
         }),
         ..ContainerState::default()
     }
-}
-
-/// The merge patch that turns the pod's status into `desired`. The uid inside makes it fail on another pod of the
-/// same name. Only fields that differ are in it, so that it overwrites nothing of others.
-pub fn status_patch(pod: &Pod, desired: &PodStatus) -> serde_json::Value {
-    use serde_json::{Map, Value, json};
-    let object = |status: &PodStatus| match serde_json::to_value(status) {
-        Ok(Value::Object(map)) => map,
-        _ => Map::new(),
-    };
-    let old = object(&pod.status.clone().unwrap_or_default());
-    let new = object(desired);
-    let mut changes = Map::new();
-    for (key, value) in &new {
-        if old.get(key) != Some(value) {
-            changes.insert(key.clone(), value.clone());
-        }
-    }
-    for key in old.keys().filter(|key| !new.contains_key(*key)) {
-        changes.insert(key.clone(), Value::Null);
-    }
-    json!({"metadata": {"uid": pod.metadata.uid}, "status": changes})
 }

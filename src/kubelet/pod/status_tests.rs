@@ -3,8 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 use super::decide_tests::World;
+use super::patch::status_patch;
 use super::state::{Blocked, ImageState};
-use super::status::{pod_status, status_patch};
+use super::status::pod_status;
 use k8s_openapi::api::core::v1::{ContainerStatus, PodStatus};
 use serde_json::json;
 

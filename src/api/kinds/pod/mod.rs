@@ -6,6 +6,7 @@
 
 mod containers;
 mod defaults;
+mod probes;
 mod quality;
 mod unsupported;
 mod update;

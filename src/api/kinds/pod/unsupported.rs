@@ -58,7 +58,6 @@ const FIELDS: &[(&str, Asked)] = &[
     ("spec.os.name", not_linux),
     ("spec.overhead", given),
     ("spec.priorityClassName", not_system_class),
-    ("spec.readinessGates", given),
     ("spec.resourceClaims", given),
     ("spec.resources", given),
     ("spec.runtimeClassName", given),
@@ -87,8 +86,6 @@ const FIELDS: &[(&str, Asked)] = &[
         named,
     ),
     ("spec.initContainers|containers[].lifecycle", given),
-    ("spec.initContainers|containers[].livenessProbe", named),
-    ("spec.initContainers|containers[].readinessProbe", named),
     ("spec.initContainers|containers[].resizePolicy", given),
     ("spec.initContainers|containers[].resources.claims", given),
     ("spec.initContainers|containers[].restartPolicy", given),
@@ -113,7 +110,6 @@ const FIELDS: &[(&str, Asked)] = &[
         "spec.initContainers|containers[].securityContext.windowsOptions",
         given,
     ),
-    ("spec.initContainers|containers[].startupProbe", named),
     ("spec.initContainers|containers[].stdinOnce", given),
     ("spec.initContainers|containers[].volumeDevices", given),
     (
@@ -234,7 +230,7 @@ mod tests {
             "topologySpreadConstraints": [{}],
             "securityContext": {"fsGroup": 0, "seccompProfile": {"type": "RuntimeDefault"}},
             "initContainers": [{"restartPolicy": "Always"}],
-            "containers": [{"ports": [{"hostPort": 80}]}, {"livenessProbe": {}, "volumeMounts": [{"subPath": ""}, {"subPath": "x"}]}],
+            "containers": [{"ports": [{"hostPort": 80}]}, {"lifecycle": {"x": 1}, "volumeMounts": [{"subPath": ""}, {"subPath": "x"}]}],
             "volumes": [{"emptyDir": {}}, {"persistentVolumeClaim": {}}],
         }});
         let errors = find(&pod);
@@ -245,7 +241,7 @@ mod tests {
                 "spec.topologySpreadConstraints",
                 "spec.securityContext.fsGroup",
                 "spec.securityContext.seccompProfile.type",
-                "spec.containers[1].livenessProbe",
+                "spec.containers[1].lifecycle",
                 "spec.initContainers[0].restartPolicy",
                 "spec.containers[1].volumeMounts[1].subPath",
                 "spec.volumes[1].persistentVolumeClaim",
