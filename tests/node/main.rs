@@ -9,6 +9,8 @@ mod adoption;
 mod images;
 mod lifecycle;
 mod logs;
+mod probe_servers;
+mod probes;
 mod refusals;
 mod reset;
 mod streams;
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         ("images", images::TESTS),
         ("adoption", adoption::TESTS),
         ("refusals", refusals::TESTS),
+        ("probes", probes::TESTS),
         ("reset", reset::TESTS),
     ])
 }

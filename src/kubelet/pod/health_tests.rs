@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::kubelet::pod::conditions::conditions;
+use crate::kubelet::pod::decide_tests::World;
+use crate::kubelet::pod::phase::Phase;
 use serde_json::json;
 
 fn container(probes: serde_json::Value) -> Container {
@@ -309,4 +312,87 @@ fn events_say_whether_a_restart_follows() {
         killing_message("web", &of(Kind::Startup), false),
         "Container web failed startup probe"
     );
+}
+
+fn standing_of(world: &mut World, container: &str, started: bool, failed: Option<Kind>) {
+    let record = world.state.containers.get_mut(container).unwrap();
+    record.health = Some(Standing {
+        attempt: record.attempt().unwrap(),
+        started,
+        ready: started,
+        failed,
+    });
+}
+
+#[test]
+fn a_sidecar_counts_as_begun_once_its_startup_probe_says_so() {
+    let mut world = World::new(json!({
+        "initContainers": [
+            {"name": "s", "restartPolicy": "Always", "startupProbe": {}, "readinessProbe": {}},
+            {"name": "i"},
+        ],
+        "containers": [{"name": "a"}],
+    }));
+    world.settle();
+    assert_eq!(world.told(), "sandbox, start s.0");
+    assert_eq!(world.phase(), Phase::Pending);
+    standing_of(&mut world, "s", true, None);
+    world.settle();
+    assert_eq!(world.told(), "start i.0");
+    world.ends("i", 0);
+    world.settle();
+    assert_eq!(world.told(), "start a.0");
+    // Not ready, it keeps the whole pod from being so.
+    world
+        .state
+        .containers
+        .get_mut("s")
+        .unwrap()
+        .health
+        .as_mut()
+        .unwrap()
+        .ready = false;
+    let now = crate::kubelet::pod::status::time(0);
+    let list = conditions(&world.pod, &world.state, world.phase(), &now);
+    let ready = list.iter().find(|c| c.type_ == "ContainersReady").unwrap();
+    assert_eq!(
+        ready.message.as_deref(),
+        Some("containers with unready status: [s]")
+    );
+}
+
+#[test]
+fn a_failed_check_stops_the_container_and_its_policy_restarts_it() {
+    for (policy, code, expected) in [
+        ("Always", 137, "start a.1"),
+        // A clean exit after the stop signal is still a failure.
+        ("OnFailure", 0, "start a.1"),
+        ("Never", 137, "remove sandbox"),
+    ] {
+        let mut world = World::new(json!({
+            "restartPolicy": policy, "terminationGracePeriodSeconds": 5,
+            "containers": [{"name": "a", "livenessProbe": {}}],
+        }));
+        world.settle();
+        world.told();
+        let at_ms = world.now_ms;
+        let failed = unhealthy(
+            &world.pod,
+            &world.pod.spec.as_ref().unwrap().containers[0],
+            0,
+            Kind::Liveness,
+            at_ms,
+        );
+        world.state.containers.get_mut("a").unwrap().unhealthy = Some(failed);
+        assert_eq!(world.settle(), Some(at_ms + 5_000));
+        assert_eq!(world.told(), "stop a");
+        world.now_ms = at_ms + 5_000;
+        world.settle();
+        assert_eq!(world.told(), "kill a");
+        world.ends("a", code);
+        world.settle();
+        let told = world.told();
+        assert!(told.ends_with(expected), "{policy}: {told}");
+        assert!(failed.attempt == 0 && world.settle().is_none());
+    }
 }
