@@ -186,7 +186,8 @@ impl Worker {
         }
         let ends = self.state.termination.is_some()
             || self.state.verdict.is_some()
-            || self.pod.metadata.deletion_timestamp.is_some();
+            || self.pod.metadata.deletion_timestamp.is_some()
+            || super::pod::decide::is_complete(&self.pod, &self.state);
         let now_ms = super::now_ms();
         self.probes
             .sync(&self.ctx, &self.pod, &mut self.state, ends, now_ms);

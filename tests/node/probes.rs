@@ -31,6 +31,10 @@ pub const TESTS: &[(&str, fn())] = &[
     ("readiness_gate", readiness_gate),
     ("probes_that_cannot_be", probes_that_cannot_be),
     (
+        "a_pod_on_its_way_out_is_still_watched",
+        a_pod_on_its_way_out_is_still_watched,
+    ),
+    (
         "the_node_process_may_come_and_go",
         the_node_process_may_come_and_go,
     ),
@@ -518,6 +522,54 @@ fn probes_that_cannot_be() {
     );
 }
 
+/// Readiness goes on, so that services leave the pod in time; liveness does not, since nothing is to be restarted.
+fn a_pod_on_its_way_out_is_still_watched() {
+    let node = namespace("probe-out");
+    let probe = json!({
+        "exec": {"command": ["cat", "/tmp/up"]}, "periodSeconds": 1, "failureThreshold": 1, "timeoutSeconds": 10,
+    });
+    apply(
+        &node,
+        "probe-out",
+        "leaving",
+        "trap 'rm /tmp/up' TERM; touch /tmp/up; while true; do sleep 0.1; done",
+        json!({"readinessProbe": probe, "livenessProbe": probe}),
+        json!({"terminationGracePeriodSeconds": 3600}),
+    );
+    node.wait_for("probe-out", "pod/leaving", READY, "true");
+    node.kubectl(&[
+        "-n",
+        "probe-out",
+        "delete",
+        "pod",
+        "leaving",
+        "--wait=false",
+    ])
+    .must();
+    node.wait_for("probe-out", "pod/leaving", READY, "false");
+    wait_for_event(
+        &node,
+        "probe-out",
+        "Unhealthy",
+        "Readiness probe failed: cat: can't open",
+    );
+    let events = node
+        .kubectl(&["-n", "probe-out", "get", "events"])
+        .must()
+        .stdout;
+    assert!(!events.contains("iveness probe"), "{events}");
+    assert_eq!(node.value("probe-out", "pod/leaving", RESTARTS), "0");
+    node.kubectl(&[
+        "-n",
+        "probe-out",
+        "delete",
+        "pod",
+        "leaving",
+        "--grace-period=1",
+    ])
+    .must();
+}
+
 fn the_node_process_may_come_and_go() {
     let mut node = TestNode::start();
     crate::import_busybox(&node);
@@ -557,7 +609,11 @@ fn the_node_process_may_come_and_go() {
     );
     // The next process must not take a pod for unready that it has not asked yet.
     node.up();
-    inside(&node, "default", "steady", "rm /tmp/ready");
+    // A moment passes before the new process serves exec.
+    assert!(eventually(|| {
+        let remove = ["exec", "steady", "--", "rm", "-f", "/tmp/ready"];
+        node.kubectl(&remove).ok
+    }));
     wait_for_event(
         &node,
         "default",

@@ -14,6 +14,8 @@ mod exec;
 pub mod grpc;
 pub mod http;
 mod run;
+#[cfg(test)]
+mod server_tests;
 pub mod target;
 mod tcp;
 mod tls;
