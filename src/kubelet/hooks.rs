@@ -3,20 +3,17 @@
 //!
 //! A hook has no time limit of its own; whoever runs it gives it up.
 
+use crate::kubelet::probes;
+use crate::kubelet::probes::target::{self, Target};
 use crate::runtime::{ExecSession, ExecSpec, Runtime};
-use http_body_util::{BodyExt, Empty};
-use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1::{Container, HTTPGetAction, LifecycleHandler};
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::io::AsyncReadExt;
 
 /// Of a hook's output for the message of a failure.
 const OUTPUT_BYTES_MAX: usize = 1024;
-/// Of an answer that nobody reads: enough for the peer to be done with it.
-const ANSWER_BYTES_MAX: usize = 16 * 1024;
+/// The Kubernetes version this API speaks, as in `/version`.
+const USER_AGENT: &str = "kube-lifecycle/1.37";
 
 /// Where a hook runs.
 pub struct Place {
@@ -73,7 +70,7 @@ async fn in_container(
         stdin: false,
     };
     let mut session = runtime
-        .exec(uid, container, &spec)
+        .exec_tethered(uid, container, &spec)
         .await
         .map_err(|e| (e.to_string(), String::new()))?;
     let mut output = Vec::new();
@@ -121,176 +118,15 @@ async fn keep(stream: Option<&mut crate::runtime::Output>, kept: &mut Vec<u8>) {
 
 /// Any answer will do: upstream looks at the connection only.
 async fn request(place: &Place, container: &Container, get: &HTTPGetAction) -> Result<(), String> {
-    let host = match get.host.as_deref() {
-        Some(host) if !host.is_empty() => host.to_string(),
-        _ if place.pod_ip.is_empty() => return Err("the pod has no address".to_string()),
-        _ => place.pod_ip.clone(),
+    let host = target::or(get.host.as_deref(), &place.pod_ip);
+    let Target::Http { url, mut headers } = target::http_get(get, container, host)? else {
+        return Err("no request".to_string());
     };
-    let port = port(container, &get.port)?;
-    let stream = TcpStream::connect((host.as_str(), port))
-        .await
-        .map_err(|e| format!("Get \"http://{host}:{port}\": {e}"))?;
-    let path = get.path.as_deref().unwrap_or_default();
-    let path = if path.starts_with('/') {
-        path.to_string()
-    } else {
-        format!("/{path}")
-    };
-    let mut request = http::Request::get(path)
-        .header(http::header::USER_AGENT, "kube-lifecycle/1.37")
-        .header(http::header::ACCEPT, "*/*");
-    let mut named = false;
-    for header in get.http_headers.iter().flatten() {
-        named |= header.name.eq_ignore_ascii_case("host");
-        request = request.header(&header.name, &header.value);
+    if !headers
+        .iter()
+        .any(|(name, _)| name.eq_ignore_ascii_case("user-agent"))
+    {
+        headers.push(("User-Agent".to_string(), USER_AGENT.to_string()));
     }
-    if !named {
-        request = request.header(http::header::HOST, format!("{host}:{port}"));
-    }
-    let request = request
-        .body(Empty::<bytes::Bytes>::new())
-        .map_err(|e| e.to_string())?;
-    if get.scheme.as_deref() == Some("HTTPS") {
-        return exchange(encrypted(&host, stream).await?, request).await;
-    }
-    exchange(stream, request).await
-}
-
-async fn exchange(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    request: http::Request<Empty<bytes::Bytes>>,
-) -> Result<(), String> {
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|e| e.to_string())?;
-    let answer = async {
-        let answer = sender.send_request(request).await?;
-        let mut body = answer.into_body();
-        let mut read = 0;
-        while let Some(Ok(frame)) = body.frame().await {
-            read += frame.data_ref().map_or(0, bytes::Bytes::len);
-            if read > ANSWER_BYTES_MAX {
-                break;
-            }
-        }
-        Ok::<(), hyper::Error>(())
-    };
-    let pending = async {
-        let ended = connection.await;
-        // The answer, if there is one, has been handed over.
-        std::future::pending::<()>().await;
-        ended
-    };
-    tokio::select! {
-        answered = answer => answered.map_err(|e| e.to_string()),
-        _ = pending => Err("the connection was closed".to_string()),
-    }
-}
-
-async fn encrypted(
-    host: &str,
-    stream: TcpStream,
-) -> Result<tokio_rustls::client::TlsStream<TcpStream>, String> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .map_err(|e| e.to_string())?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(anyone::Anyone(provider)))
-        .with_no_client_auth();
-    let name =
-        rustls::pki_types::ServerName::try_from(host.to_string()).map_err(|e| e.to_string())?;
-    tokio_rustls::TlsConnector::from(Arc::new(config))
-        .connect(name, stream)
-        .await
-        .map_err(|e| e.to_string())
-}
-
-/// Containers have certificates of their own making: upstream does not verify them either.
-mod anyone {
-    use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-    use rustls::crypto::CryptoProvider;
-    use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-    use rustls::{DigitallySignedStruct, Error, SignatureScheme};
-    use std::sync::Arc;
-
-    #[derive(Debug)]
-    pub struct Anyone(pub Arc<CryptoProvider>);
-
-    impl ServerCertVerifier for Anyone {
-        fn verify_server_cert(
-            &self,
-            _: &CertificateDer<'_>,
-            _: &[CertificateDer<'_>],
-            _: &ServerName<'_>,
-            _: &[u8],
-            _: UnixTime,
-        ) -> Result<ServerCertVerified, Error> {
-            Ok(ServerCertVerified::assertion())
-        }
-        fn verify_tls12_signature(
-            &self,
-            _: &[u8],
-            _: &CertificateDer<'_>,
-            _: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            Ok(HandshakeSignatureValid::assertion())
-        }
-        fn verify_tls13_signature(
-            &self,
-            _: &[u8],
-            _: &CertificateDer<'_>,
-            _: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            Ok(HandshakeSignatureValid::assertion())
-        }
-        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-            self.0.signature_verification_algorithms.supported_schemes()
-        }
-    }
-}
-
-/// A number, or the name of one of the container's ports.
-fn port(container: &Container, port: &IntOrString) -> Result<u16, String> {
-    let number = match port {
-        IntOrString::Int(number) => Some(*number),
-        IntOrString::String(text) => text.parse().ok().or_else(|| {
-            container
-                .ports
-                .iter()
-                .flatten()
-                .find(|p| p.name.as_deref() == Some(text))
-                .map(|p| p.container_port)
-        }),
-    };
-    number
-        .and_then(|n| u16::try_from(n).ok())
-        .filter(|n| *n > 0)
-        .ok_or_else(|| format!("container {} has no port {port:?}", container.name))
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn ports_by_number_and_name() {
-        let container: Container = serde_json::from_value(
-            json!({"name": "a", "ports": [{"name": "web", "containerPort": 8080}]}),
-        )
-        .unwrap();
-        for (asked, expected) in [
-            (json!(80), Some(80)),
-            (json!("81"), Some(81)),
-            (json!("web"), Some(8080)),
-            (json!("none"), None),
-            (json!(0), None),
-            (json!(70000), None),
-        ] {
-            let asked: IntOrString = serde_json::from_value(asked).unwrap();
-            assert_eq!(port(&container, &asked).ok(), expected, "{asked:?}");
-        }
-    }
+    probes::http::touch(&url, &headers).await
 }

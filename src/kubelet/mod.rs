@@ -21,6 +21,7 @@ mod machine;
 mod manager;
 mod node_status;
 pub mod pod;
+pub mod probes;
 pub mod spec;
 pub mod static_pods;
 mod volumes;

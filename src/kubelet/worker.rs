@@ -7,8 +7,10 @@ use super::images::Pulled;
 use super::manager::{View, Wanted};
 use super::pod::decide::{Action, advance, decide};
 use super::pod::ephemeral;
+use super::pod::patch::status_patch;
 use super::pod::state::{ImageState, PodState, Verdict, containers};
-use super::pod::status::{pod_status, status_patch};
+use super::pod::status::pod_status;
+use super::probes::Probes;
 use super::static_pods::mirror::Mirror;
 use crate::client::{ClientError, DeleteParams, PatchType};
 use crate::image::Image;
@@ -54,6 +56,7 @@ pub struct Worker {
     pub(super) hook_handles: BTreeMap<String, AbortHandle>,
     /// A static pod's picture in the API.
     pub(super) mirror: Option<Mirror>,
+    probes: Probes,
 }
 
 enum Next {
@@ -86,6 +89,7 @@ impl Worker {
             report_retry_ms: None,
             hooks: JoinSet::new(),
             hook_handles: BTreeMap::new(),
+            probes: Probes::default(),
         }
     }
 
@@ -119,6 +123,7 @@ impl Worker {
                     }
                 }
                 Some(ended) = self.hooks.join_next(), if !self.hooks.is_empty() => self.hooked(ended),
+                () = self.probes.changed() => {}
                 () = tokio::time::sleep(sleep.unwrap_or(Duration::MAX)), if sleep.is_some() => {}
             }
         }
@@ -203,6 +208,13 @@ impl Worker {
             self.collect_last_words();
             self.give_up_idle_hooks();
         }
+        let ends = self.state.termination.is_some()
+            || self.state.verdict.is_some()
+            || self.pod.metadata.deletion_timestamp.is_some()
+            || super::pod::decide::is_complete(&self.pod, &self.state);
+        let now_ms = super::now_ms();
+        self.probes
+            .sync(&self.ctx, &self.pod, &mut self.state, ends, now_ms);
     }
 
     async fn act(&mut self, action: Action) {
@@ -255,7 +267,7 @@ impl Worker {
                 Some(&namespace),
                 &name,
                 Some("status"),
-                PatchType::Merge,
+                PatchType::StrategicMerge,
                 &patch,
             )
             .await;

@@ -11,6 +11,8 @@ mod hooks;
 mod images;
 mod lifecycle;
 mod logs;
+mod probe_servers;
+mod probes;
 mod refusals;
 mod reset;
 mod sidecars;
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
         ("images", images::TESTS),
         ("adoption", adoption::TESTS),
         ("refusals", refusals::TESTS),
+        ("probes", probes::TESTS),
         ("reset", reset::TESTS),
     ])
 }

@@ -3,6 +3,8 @@
 use super::hooks::Stage;
 use crate::kubelet::events::Kind;
 use crate::kubelet::now_ms;
+use crate::kubelet::pod::health;
+use crate::kubelet::pod::restart::may_restart;
 use crate::kubelet::pod::state::Stop;
 use crate::kubelet::spec::command;
 use crate::kubelet::volumes;
@@ -21,10 +23,8 @@ impl Worker {
             return;
         };
         record.stop = if hook { Stop::Hook } else { Stop::Due };
-        let message = match &record.ending {
-            Some(ending) => ending.message.clone(),
-            None => format!("Stopping container {name}"),
-        };
+        let asked = record.ending.as_ref().map(|e| e.message.clone());
+        let message = asked.unwrap_or_else(|| self.stop_message(name));
         self.event(Some((init, name)), Kind::Normal, "Killing", message);
         if hook {
             self.begin_hook(&container, attempt, Stage::PreStop);
@@ -69,6 +69,20 @@ impl Worker {
                 record.stop = before;
             }
             self.pause();
+        }
+    }
+
+    fn stop_message(&self, name: &str) -> String {
+        let ends = self.state.termination.is_some() || self.state.verdict.is_some();
+        let failed = self.state.record(name).and_then(health::failed);
+        match failed.filter(|_| !ends) {
+            Some(failed) => {
+                let restarts = self
+                    .container(name)
+                    .is_some_and(|(_, c)| may_restart(&self.pod, &c));
+                health::killing_message(name, failed, restarts)
+            }
+            None => format!("Stopping container {name}"),
         }
     }
 

@@ -1,7 +1,8 @@
 //! A static pod's mirror: made, kept like its pod, and removed with it.
 
 use crate::client::{ClientError, DeleteParams, PatchType};
-use crate::kubelet::pod::status::{pod_status, status_patch};
+use crate::kubelet::pod::patch::status_patch;
+use crate::kubelet::pod::status::pod_status;
 use crate::kubelet::static_pods::{full_name, mirror};
 use crate::kubelet::worker::{RETRY_MS, Worker};
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -42,7 +43,7 @@ impl Worker {
                     Some(&namespace),
                     &name,
                     Some("status"),
-                    PatchType::Merge,
+                    PatchType::StrategicMerge,
                     &status_patch(pod, &desired),
                 )
                 .await

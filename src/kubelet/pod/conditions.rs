@@ -1,6 +1,7 @@
 //! Pod conditions.
 //! <https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-conditions>
 
+use super::health::{is_ready, is_started};
 use super::phase::Phase;
 use super::state::{PodState, Sandbox, containers, is_sidecar};
 use k8s_openapi::api::core::v1::{Pod, PodCondition};
@@ -87,7 +88,7 @@ fn initialized(pod: &Pod, state: &PodState, phase: Phase) -> Verdict {
             *init
                 && !state.record(&c.name).is_some_and(|r| {
                     if is_sidecar(c) {
-                        r.is_up() && r.started
+                        is_started(c, r)
                     } else {
                         r.succeeded()
                     }
@@ -119,7 +120,7 @@ fn containers_ready(pod: &Pod, state: &PodState, phase: Phase) -> Verdict {
     }
     let unready: Vec<&str> = containers(pod)
         .filter(|(init, c)| {
-            (!init || is_sidecar(c)) && !state.record(&c.name).is_some_and(|r| r.is_up())
+            (!init || is_sidecar(c)) && !state.record(&c.name).is_some_and(|r| is_ready(c, r))
         })
         .map(|(_, c)| c.name.as_str())
         .collect();

@@ -1,6 +1,7 @@
 //! What to do next for a pod.
 
 use super::backoff::Backoff;
+use super::health::is_started;
 use super::restart::{restarts, wants};
 use super::state::{
     Blocked, ImageState, PodState, Record, Run, Sandbox, Termination, Verdict, Volumes, containers,
@@ -233,7 +234,7 @@ pub fn init_failed(pod: &Pod, state: &PodState) -> bool {
             && state
                 .record(&c.name)
                 .and_then(Record::ended)
-                .is_some_and(|e| e.exit.code != 0 && !restarts(pod, c, e.exit.code))
+                .is_some_and(|e| e.exit.code != 0 && !restarts(pod, c, e))
     })
 }
 
@@ -253,8 +254,7 @@ fn run_containers(pod: &Pod, state: &PodState, now_ms: i64, decision: &mut Decis
                 start_when_due(&container.name, record, now_ms, decision);
             }
             // The next one waits until this one is started: its `postStart` hook and startup probe are over.
-            let through = record.is_up() && record.started;
-            if !mains_began && !through {
+            if !mains_began && !is_started(container, record) {
                 return;
             }
         } else if !mains_began {

@@ -11,6 +11,8 @@ pub mod backoff;
 pub mod conditions;
 pub mod decide;
 pub mod ephemeral;
+pub mod health;
+pub mod patch;
 pub mod phase;
 mod rebuild;
 pub mod restart;

@@ -2,6 +2,7 @@
 //! <https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-phase>
 
 use super::decide::init_failed;
+use super::health::is_started;
 use super::restart::wants;
 use super::state::{PodState, Run, containers, is_sidecar};
 use k8s_openapi::api::core::v1::Pod;
@@ -55,7 +56,7 @@ pub fn phase(pod: &Pod, state: &PodState) -> Phase {
         };
         if init {
             let done = if is_sidecar(container) {
-                (record.is_up() && record.started) || record.ended().is_some()
+                is_started(container, record) || record.ended().is_some()
             } else {
                 record.succeeded()
             };

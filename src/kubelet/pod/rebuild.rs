@@ -66,7 +66,6 @@ impl PodState {
                     if record.attempt() == Some(newest.run.attempt) {
                         record.here = true;
                         record.released = false;
-                        record.started = record.is_running();
                         record.observe(newest);
                     } else {
                         record.started(newest);
@@ -127,6 +126,7 @@ fn ended_from_status(
         },
         reason: terminated.reason.unwrap_or_default(),
         message: terminated.message,
+        unhealthy: false,
     }
 }
 

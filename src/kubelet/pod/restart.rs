@@ -1,7 +1,7 @@
 //! Whether a container that ended runs again.
 //! <https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#restart-policy>
 
-use super::state::Run;
+use super::state::{Ended, Run};
 use k8s_openapi::api::core::v1::{Container, ContainerRestartRule, Pod};
 
 /// `restartPolicy`, of a pod or of a container.
@@ -25,29 +25,41 @@ impl RestartPolicy {
         }
     }
 
-    fn restarts(self, code: i32) -> bool {
+    fn restarts(self, failed: bool) -> bool {
         match self {
             RestartPolicy::Always => true,
-            RestartPolicy::OnFailure => code != 0,
+            RestartPolicy::OnFailure => failed,
             RestartPolicy::Never => false,
         }
     }
 }
 
-/// Whether `container` runs again after it ended with `code`: the first of its own rules that matches, then its own
-/// policy, then the pod's (upstream's `ContainerShouldRestart`).
-pub fn restarts(pod: &Pod, container: &Container, code: i32) -> bool {
-    let Some(own) = container.restart_policy.as_deref() else {
-        return RestartPolicy::of(pod).restarts(code);
-    };
-    let rules = container
-        .restart_policy_rules
-        .as_deref()
-        .unwrap_or_default();
-    if rules.iter().any(|rule| matches(rule, code)) {
+/// Whether `container` runs again after it ended so: the first of its own rules that matches, then its own policy,
+/// then the pod's (upstream's `ContainerShouldRestart`). One that was stopped over a probe has failed, whatever its
+/// exit code.
+pub fn restarts(pod: &Pod, container: &Container, ended: &Ended) -> bool {
+    let rules = container.restart_policy_rules.as_deref();
+    if rules
+        .into_iter()
+        .flatten()
+        .any(|rule| matches(rule, ended.exit.code))
+    {
         return true;
     }
-    RestartPolicy::parse(Some(own)).restarts(code)
+    let failed = ended.exit.code != 0 || ended.unhealthy;
+    policy(pod, container).restarts(failed)
+}
+
+fn policy(pod: &Pod, container: &Container) -> RestartPolicy {
+    match container.restart_policy.as_deref() {
+        Some(own) => RestartPolicy::parse(Some(own)),
+        None => RestartPolicy::of(pod),
+    }
+}
+
+/// Whether any failure is followed by a restart; what the event says of a container that a probe ends.
+pub fn may_restart(pod: &Pod, container: &Container) -> bool {
+    policy(pod, container) != RestartPolicy::Never
 }
 
 /// The one action the API takes is `Restart`.
@@ -68,7 +80,7 @@ pub fn wants(pod: &Pod, container: &Container, run: &Run) -> bool {
     match run {
         Run::Never => true,
         Run::Running { .. } => false,
-        Run::Ended(ended) => restarts(pod, container, ended.exit.code),
+        Run::Ended(ended) => restarts(pod, container, ended),
     }
 }
 
@@ -114,8 +126,10 @@ mod tests {
             )
             .unwrap();
             let container = &pod.spec.as_ref().unwrap().containers[0];
+            let exit = crate::kubelet::pod::tests::world::exit(code, 0);
+            let ended = Ended::from_exit(0, String::new(), exit);
             assert_eq!(
-                restarts(&pod, container, code),
+                restarts(&pod, container, &ended),
                 expected,
                 "{container:?} {code}"
             );

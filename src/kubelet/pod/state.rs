@@ -1,6 +1,7 @@
 //! What a worker knows of its pod beyond the object itself.
 
 use super::backoff::Backoff;
+use super::health::{self, Standing, Unhealthy};
 use crate::runtime::{self, Exit, RunId, SandboxStatus};
 use k8s_openapi::api::core::v1::{Container, Pod};
 use std::collections::BTreeMap;
@@ -93,6 +94,8 @@ pub struct Ended {
     /// `Completed`, `Error`, `OOMKilled`, `StartError`, `ContainerStatusUnknown`…
     pub reason: String,
     pub message: Option<String>,
+    /// It was stopped because a startup or liveness probe failed: a failure whatever its exit code.
+    pub unhealthy: bool,
 }
 
 /// Why a container does not start now.
@@ -158,8 +161,6 @@ pub struct Record {
     pub stop: Stop,
     /// The present run is to end while its pod goes on.
     pub ending: Option<Ending>,
-    /// The startup probe of the present run has succeeded. Without one: true as soon as it runs.
-    pub started: bool,
     /// The `postStart` hook of the present run has not come to its end.
     pub post_start: bool,
     /// Why the newest run did not come to run, though it was tried.
@@ -168,6 +169,10 @@ pub struct Record {
     pub spec_image: String,
     /// Must run again whatever its policy says: its definition changed.
     pub renew: bool,
+    /// What the probes of its newest run say; `None` where it has none, or none has begun.
+    pub health: Option<Standing>,
+    /// A run that is being stopped because a probe failed.
+    pub unhealthy: Option<Unhealthy>,
 }
 
 impl Record {
@@ -233,7 +238,6 @@ impl Record {
         self.here = true;
         self.stop = Stop::None;
         self.ending = None;
-        self.started = true;
         self.post_start = false;
         self.failure = None;
         self.renew = false;
@@ -253,11 +257,10 @@ impl Record {
                 };
             }
             runtime::ContainerState::Exited(exit) => {
-                self.run = Run::Ended(Ended::from_exit(
-                    status.run.attempt,
-                    status.id.clone(),
-                    exit.clone(),
-                ));
+                let mut ended =
+                    Ended::from_exit(status.run.attempt, status.id.clone(), exit.clone());
+                ended.unhealthy = health::failed(self).is_some();
+                self.run = Run::Ended(ended);
                 self.over();
             }
         }
@@ -290,6 +293,7 @@ impl Record {
             },
             reason: "StartError".to_string(),
             message: Some(message.to_string()),
+            unhealthy: false,
         });
     }
 
@@ -297,7 +301,6 @@ impl Record {
     fn over(&mut self) {
         self.ending = None;
         self.post_start = false;
-        self.started = false;
     }
 
     /// The sandbox is gone and this run with it, its end unseen. `wanted`: nobody asked for that end.
@@ -337,6 +340,7 @@ impl Record {
                 },
                 reason: reason.to_string(),
                 message,
+                unhealthy: false,
             });
         }
     }
@@ -367,6 +371,7 @@ impl Ended {
             exit,
             reason: reason.to_string(),
             message,
+            unhealthy: false,
         }
     }
 }

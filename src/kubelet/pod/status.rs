@@ -3,6 +3,7 @@
 use super::conditions::conditions;
 use super::decide::crash_wait;
 use super::ephemeral;
+use super::health::{is_ready, is_started};
 use super::phase::{Phase, phase, reported};
 use super::restart::wants;
 use super::state::{Ended, ImageState, PodState, Record, Run, Sandbox, containers, is_sidecar};
@@ -138,9 +139,9 @@ fn container_status(
         if plain_init {
             record.succeeded()
         } else {
-            record.is_up()
+            is_ready(container, record)
         },
-        !plain_init && record.is_up() && record.started,
+        !plain_init && is_started(container, record),
     )
 }
 
@@ -346,26 +347,4 @@ fn terminated(ended: &Ended) -> ContainerState {
         }),
         ..ContainerState::default()
     }
-}
-
-/// The merge patch that turns the pod's status into `desired`. The uid inside makes it fail on another pod of the
-/// same name. Only fields that differ are in it, so that it overwrites nothing of others.
-pub fn status_patch(pod: &Pod, desired: &PodStatus) -> serde_json::Value {
-    use serde_json::{Map, Value, json};
-    let object = |status: &PodStatus| match serde_json::to_value(status) {
-        Ok(Value::Object(map)) => map,
-        _ => Map::new(),
-    };
-    let old = object(&pod.status.clone().unwrap_or_default());
-    let new = object(desired);
-    let mut changes = Map::new();
-    for (key, value) in &new {
-        if old.get(key) != Some(value) {
-            changes.insert(key.clone(), value.clone());
-        }
-    }
-    for key in old.keys().filter(|key| !new.contains_key(*key)) {
-        changes.insert(key.clone(), Value::Null);
-    }
-    json!({"metadata": {"uid": pod.metadata.uid}, "status": changes})
 }

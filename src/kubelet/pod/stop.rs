@@ -6,6 +6,7 @@
 //! signal leaves two seconds more in any case.
 
 use super::decide::{Action, Decision, GRACE_S_MIN};
+use super::health;
 use super::state::{PodState, Record, Run, Sandbox, Stop, containers, is_sidecar};
 use k8s_openapi::api::core::v1::Pod;
 
@@ -45,19 +46,13 @@ pub fn finish(pod: &Pod, state: &PodState, now_ms: i64, decision: &mut Decision)
     }
 }
 
-/// Containers that are to end by themselves.
+/// Containers that are to end while the others go on: asked for, or over a probe that failed.
 pub fn end_single(pod: &Pod, state: &PodState, now_ms: i64, decision: &mut Decision) {
     for (name, record) in &state.containers {
-        if let Some(ending) = &record.ending {
-            step(
-                pod,
-                name,
-                record,
-                ending.deadline_ms,
-                true,
-                now_ms,
-                decision,
-            );
+        let asked = record.ending.as_ref().map(|e| e.deadline_ms);
+        let unhealthy = health::failed(record).map(|u| u.deadline_ms);
+        if let Some(deadline_ms) = asked.into_iter().chain(unhealthy).min() {
+            step(pod, name, record, deadline_ms, true, now_ms, decision);
         }
     }
 }

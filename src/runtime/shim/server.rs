@@ -1,6 +1,7 @@
 //! The shim's loop: one poll over the listener, the clients, SIGCHLD, the logs and launches under way.
 
 mod removal;
+mod tether;
 
 use super::clients::{Client, STREAMS};
 use super::container::{Container, drain, streams};
@@ -65,6 +66,8 @@ pub struct Server {
     /// Process and the client that waits for it.
     execs: Vec<(i32, u64)>,
     unclaimed: VecDeque<(i32, i32, Option<i32>)>,
+    /// Clients whose execs die with them.
+    tethered: Vec<u64>,
 }
 
 enum Ready {
@@ -99,6 +102,7 @@ impl Server {
             launches: Vec::new(),
             execs: Vec::new(),
             unclaimed: VecDeque::new(),
+            tethered: Vec::new(),
         }
     }
 
@@ -125,6 +129,7 @@ impl Server {
                 }
             }
             self.clients.retain(|client| !client.gone);
+            self.cut_tethers();
         }
     }
 
@@ -178,6 +183,7 @@ impl Server {
                 Request::Exec { container, spec } => {
                     self.exec(number, message.id, &container, &spec);
                 }
+                Request::Tether => self.tether(number),
                 Request::State => {
                     let response = Response::State {
                         spec: self.config.spec.clone(),

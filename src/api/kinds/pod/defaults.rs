@@ -92,6 +92,7 @@ fn container(container: &mut Value, host_network: bool) {
     default_to(container, "terminationMessagePath", "/dev/termination-log");
     default_to(container, "terminationMessagePolicy", "File");
     default_to(container, "resources", json!({}));
+    super::probes::defaults(container);
     if let Some(Value::Object(limits)) = container["resources"].get("limits").cloned()
         && !limits.is_empty()
     {

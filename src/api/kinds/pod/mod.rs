@@ -8,6 +8,7 @@ mod containers;
 mod defaults;
 mod ephemeral;
 mod lifecycle;
+mod probes;
 mod quality;
 mod unsupported;
 mod update;

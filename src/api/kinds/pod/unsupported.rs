@@ -56,7 +56,6 @@ const FIELDS: &[(&str, Asked)] = &[
     ("spec.os.name", not_linux),
     ("spec.overhead", given),
     ("spec.priorityClassName", not_system_class),
-    ("spec.readinessGates", given),
     ("spec.resourceClaims", given),
     ("spec.resources", given),
     ("spec.runtimeClassName", given),
@@ -84,8 +83,6 @@ const FIELDS: &[(&str, Asked)] = &[
         "spec.initContainers|containers[].env[].valueFrom.resourceFieldRef",
         named,
     ),
-    ("spec.initContainers|containers[].livenessProbe", named),
-    ("spec.initContainers|containers[].readinessProbe", named),
     ("spec.initContainers|containers[].resizePolicy", given),
     ("spec.initContainers|containers[].resources.claims", given),
     (
@@ -108,7 +105,6 @@ const FIELDS: &[(&str, Asked)] = &[
         "spec.initContainers|containers[].securityContext.windowsOptions",
         given,
     ),
-    ("spec.initContainers|containers[].startupProbe", named),
     ("spec.initContainers|containers[].stdinOnce", given),
     ("spec.initContainers|containers[].volumeDevices", given),
     (
@@ -233,8 +229,8 @@ mod tests {
             "affinity": {}, "hostUsers": true, "shareProcessNamespace": false,
             "topologySpreadConstraints": [{}],
             "securityContext": {"fsGroup": 0, "seccompProfile": {"type": "RuntimeDefault"}},
-            "initContainers": [{"startupProbe": {}}],
-            "containers": [{"ports": [{"hostPort": 80}]}, {"livenessProbe": {}, "volumeMounts": [{"subPath": ""}, {"subPath": "x"}]}],
+            "initContainers": [{"resizePolicy": [1]}],
+            "containers": [{"ports": [{"hostPort": 80}]}, {"stdinOnce": true, "volumeMounts": [{"subPath": ""}, {"subPath": "x"}]}],
             "volumes": [{"emptyDir": {}}, {"persistentVolumeClaim": {}}],
         }});
         let errors = find(&pod);
@@ -245,8 +241,8 @@ mod tests {
                 "spec.topologySpreadConstraints",
                 "spec.securityContext.fsGroup",
                 "spec.securityContext.seccompProfile.type",
-                "spec.containers[1].livenessProbe",
-                "spec.initContainers[0].startupProbe",
+                "spec.initContainers[0].resizePolicy",
+                "spec.containers[1].stdinOnce",
                 "spec.containers[1].volumeMounts[1].subPath",
                 "spec.volumes[1].persistentVolumeClaim",
                 "spec.containers[0].ports[0].hostPort",

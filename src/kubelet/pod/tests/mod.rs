@@ -6,4 +6,4 @@ mod sidecars;
 mod starts;
 mod status;
 mod stops;
-mod world;
+pub mod world;

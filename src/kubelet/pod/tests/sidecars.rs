@@ -29,15 +29,15 @@ fn sidecars_start_before_and_stop_after() {
 }
 
 #[test]
-fn what_follows_waits_until_a_sidecar_is_started() {
+fn what_follows_waits_until_a_sidecars_hook_is_over() {
     let mut world = World::new(json!({
-        "initContainers": [{"name": "s", "restartPolicy": "Always"}], "containers": [{"name": "a"}]
+        "initContainers": [{"name": "s", "restartPolicy": "Always", "lifecycle": {"postStart": {}}}],
+        "containers": [{"name": "a"}]
     }));
-    world.hold_back = Some("s".to_string());
     world.settle();
     assert_eq!(world.told(), "sandbox, start s.0");
     assert_eq!(world.phase(), Phase::Pending);
-    world.record("s").started = true;
+    world.record("s").post_start = false;
     world.settle();
     assert_eq!(world.told(), "start a.0");
     assert_eq!(world.phase(), Phase::Running);

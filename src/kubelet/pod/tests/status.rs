@@ -1,8 +1,9 @@
 //! What a pod's status says in each state.
 
 use super::world::World;
+use crate::kubelet::pod::patch::status_patch;
 use crate::kubelet::pod::state::{Blocked, ImageState};
-use crate::kubelet::pod::status::{pod_status, status_patch};
+use crate::kubelet::pod::status::pod_status;
 use k8s_openapi::api::core::v1::{ContainerStatus, PodStatus};
 use serde_json::json;
 

@@ -13,8 +13,6 @@ pub struct World {
     pub state: PodState,
     pub now_ms: i64,
     pub done: Vec<String>,
-    /// A container whose startup probe has not succeeded when it starts.
-    pub hold_back: Option<String>,
 }
 
 pub fn pod(spec: serde_json::Value) -> Pod {
@@ -75,7 +73,6 @@ impl World {
             state,
             now_ms: 1_000_000,
             done: Vec::new(),
-            hold_back: None,
         }
     }
 
@@ -112,11 +109,12 @@ impl World {
                 "sandbox".to_string()
             }
             Action::StartContainer { container, attempt } => {
-                let image = crate::kubelet::pod::state::containers(&self.pod)
+                let spec = crate::kubelet::pod::state::containers(&self.pod)
                     .find(|(_, c)| c.name == container)
-                    .and_then(|(_, c)| c.image.clone());
+                    .map(|(_, c)| c.clone())
+                    .unwrap_or_default();
                 let record = state.containers.get_mut(&container).unwrap();
-                record.spec_image = image.unwrap_or_default();
+                record.spec_image = spec.image.unwrap_or_default();
                 if let Some(ended) = record.ended().map(|e| e.exit.finished_at_ms) {
                     record.crash_backoff.next(ended, now_ms);
                 }
@@ -125,7 +123,7 @@ impl World {
                     started_at_ms: now_ms,
                 };
                 record.started(&run(&container, attempt, running));
-                record.started = self.hold_back.as_ref() != Some(&container);
+                record.post_start = spec.lifecycle.is_some_and(|l| l.post_start.is_some());
                 format!("start {container}.{attempt}")
             }
             Action::BeginStop {
