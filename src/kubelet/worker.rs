@@ -236,6 +236,7 @@ impl Worker {
             Action::RemoveContainer { container, attempt } => {
                 self.remove_container(&container, attempt).await;
             }
+            Action::ResetContainers => self.reset_containers().await,
             Action::RemoveSandbox => self.remove_sandbox().await,
             Action::CleanUp => self.clean_up().await,
             Action::DeletePod => self.confirm_deletion().await,
@@ -244,7 +245,7 @@ impl Worker {
     }
 
     /// Writes the pod's status where it differs from what the API has.
-    async fn report(&mut self) {
+    pub(super) async fn report(&mut self) {
         let now_ms = super::now_ms();
         if self.state.gone || self.report_retry_ms.is_some_and(|at| at > now_ms) {
             return;

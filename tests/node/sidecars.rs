@@ -153,6 +153,35 @@ fn containers_have_restart_policies_of_their_own() {
         ),
         "1 0 7 5"
     );
+    let all = ", restartPolicy: Never, restartPolicyRules: [{action: RestartAllContainers, exitCodes: {operator: In, values: [9]}}], volumeMounts: [{name: v, mountPath: /v}]";
+    let together = pod(
+        "together",
+        &format!(
+            "  restartPolicy: Never\n  volumes: [{{name: v, emptyDir: {{}}}}]\n  initContainers:\n{}  containers:\n{}{}",
+            container("init", "true", ""),
+            container(
+                "trigger",
+                "test -e /v/x || { touch /v/x; exit 9; }; sleep 3600",
+                all
+            ),
+            container(
+                "other",
+                "trap 'exit 0' TERM; while true; do sleep 0.1; done",
+                ""
+            ),
+        ),
+    );
+    node.kubectl_input(&["-n", "rules", "apply", "-f", "-"], &together)
+        .must();
+    node.wait_for(
+        "rules",
+        "pod/together",
+        "{.status.initContainerStatuses[0].restartCount} {.status.containerStatuses[*].restartCount} {.status.containerStatuses[*].lastState.terminated.reason} {.status.conditions[?(@.type==\"AllContainersRestarting\")].status}",
+        "1 1 1 RestartingAllContainers RestartingAllContainers False",
+    );
+    node.kubectl(&["-n", "rules", "get", "pod", "together"])
+        .must_say("2/2")
+        .must_say("Running");
     let wrong = pod(
         "wrong",
         &format!(

@@ -5,7 +5,7 @@ use crate::kubelet::events::Kind;
 use crate::kubelet::now_ms;
 use crate::kubelet::pod::health;
 use crate::kubelet::pod::restart::may_restart;
-use crate::kubelet::pod::state::Stop;
+use crate::kubelet::pod::state::{Stop, containers};
 use crate::kubelet::spec::command;
 use crate::kubelet::volumes;
 use crate::kubelet::worker::Worker;
@@ -122,6 +122,30 @@ impl Worker {
                 self.pause();
             }
         }
+    }
+
+    /// Removes the ended runs of all containers but debug containers, and forgets how they ended.
+    pub(in crate::kubelet) async fn reset_containers(&mut self) {
+        let held: Vec<(String, u32)> = containers(&self.pod)
+            .filter_map(|(_, c)| {
+                let record = self.state.record(&c.name).filter(|r| !r.released)?;
+                Some((c.name.clone(), record.ended()?.attempt))
+            })
+            .collect();
+        for (name, attempt) in held {
+            self.remove_container(&name, attempt).await;
+            if self.pause_until_ms.is_some() {
+                return;
+            }
+        }
+        let now_ms = now_ms();
+        for (_, container) in containers(&self.pod) {
+            if let Some(record) = self.state.containers.get_mut(&container.name) {
+                record.reset(now_ms);
+            }
+        }
+        // Seen as such before they start again.
+        self.report().await;
     }
 
     pub(in crate::kubelet) async fn remove_sandbox(&mut self) {

@@ -3,6 +3,7 @@
 
 use super::health::{is_ready, is_started};
 use super::phase::Phase;
+use super::restart::{could_restart_all, restarts_all};
 use super::state::{PodState, Sandbox, containers, is_sidecar};
 use k8s_openapi::api::core::v1::{Pod, PodCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -30,7 +31,35 @@ pub fn conditions(pod: &Pod, state: &PodState, phase: Phase, now: &Time) -> Vec<
     ] {
         set(&mut list, kind, verdict, generation, now);
     }
+    if could_restart_all(pod) {
+        let restarting = all_restarting(pod, state, phase);
+        set(
+            &mut list,
+            "AllContainersRestarting",
+            restarting,
+            generation,
+            now,
+        );
+    }
     list
+}
+
+/// Only of pods with a rule that restarts all containers.
+fn all_restarting(pod: &Pod, state: &PodState, phase: Phase) -> Verdict {
+    match phase {
+        Phase::Succeeded => return Verdict::of(false, "PodCompleted", String::new()),
+        Phase::Failed => return Verdict::of(false, "PodFailed", String::new()),
+        Phase::Pending | Phase::Running => {}
+    }
+    let waits = state
+        .containers
+        .values()
+        .any(super::state::Record::is_reset);
+    if waits || restarts_all(pod, state) {
+        let message = "container exited with restart policy rule".to_string();
+        return Verdict::of(true, "RestartAllContainersStarted", message);
+    }
+    Verdict::of(false, "", String::new())
 }
 
 #[derive(Clone)]

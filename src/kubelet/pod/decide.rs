@@ -2,7 +2,7 @@
 
 use super::backoff::Backoff;
 use super::health::is_started;
-use super::restart::{restarts, wants};
+use super::restart::{restarts, restarts_all, wants};
 use super::state::{
     Blocked, ImageState, PodState, Record, Run, Sandbox, Termination, Verdict, Volumes, containers,
     is_sidecar,
@@ -46,6 +46,8 @@ pub enum Action {
         container: String,
         attempt: u32,
     },
+    /// Forget the runs of all containers: they begin anew.
+    ResetContainers,
     RemoveSandbox,
     /// Remove volumes, directories and the address.
     CleanUp,
@@ -103,8 +105,12 @@ pub fn decide(pod: &Pod, state: &PodState, now_ms: i64) -> Decision {
                     start_when_due(&container.name, record, now_ms, &mut decision);
                 }
             }
-            stop::end_single(pod, state, now_ms, &mut decision);
-            run_containers(pod, state, now_ms, &mut decision);
+            if restarts_all(pod, state) {
+                stop::stop_for_restart(pod, state, now_ms, &mut decision);
+            } else {
+                stop::end_single(pod, state, now_ms, &mut decision);
+                run_containers(pod, state, now_ms, &mut decision);
+            }
         }
     }
     decision
@@ -233,6 +239,7 @@ pub fn init_failed(pod: &Pod, state: &PodState) -> bool {
         init && !is_sidecar(c)
             && state
                 .record(&c.name)
+                .filter(|r| !r.renew)
                 .and_then(Record::ended)
                 .is_some_and(|e| e.exit.code != 0 && !restarts(pod, c, e))
     })

@@ -1,7 +1,9 @@
 //! What a worker knows of a pod that an earlier process looked after.
 
 use super::ephemeral;
-use super::state::{Ended, PodState, Record, Run, Sandbox, Verdict, Volumes, containers};
+use super::state::{
+    Ended, PodState, RESTARTING_ALL, Record, Run, Sandbox, Verdict, Volumes, containers,
+};
 use crate::runtime::{Exit, SandboxStatus};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 
@@ -106,6 +108,9 @@ fn record_from_status(status: &ContainerStatus) -> Record {
         record.run = Run::Ended(ended_from_status(attempt, terminated));
     }
     record.next_attempt = record.attempt().map_or(0, |a| a + 1);
+    record.renew = record
+        .ended()
+        .is_some_and(|ended| ended.reason == RESTARTING_ALL);
     record
 }
 

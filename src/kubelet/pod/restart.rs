@@ -1,7 +1,7 @@
 //! Whether a container that ended runs again.
 //! <https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#restart-policy>
 
-use super::state::{Ended, Run};
+use super::state::{Ended, PodState, Record, Run, containers};
 use k8s_openapi::api::core::v1::{Container, ContainerRestartRule, Pod};
 
 /// `restartPolicy`, of a pod or of a container.
@@ -38,12 +38,7 @@ impl RestartPolicy {
 /// then the pod's (upstream's `ContainerShouldRestart`). One that was stopped over a probe has failed, whatever its
 /// exit code.
 pub fn restarts(pod: &Pod, container: &Container, ended: &Ended) -> bool {
-    let rules = container.restart_policy_rules.as_deref();
-    if rules
-        .into_iter()
-        .flatten()
-        .any(|rule| matches(rule, ended.exit.code))
-    {
+    if rule(container, ended.exit.code).is_some() {
         return true;
     }
     let failed = ended.exit.code != 0 || ended.unhealthy;
@@ -62,7 +57,37 @@ pub fn may_restart(pod: &Pod, container: &Container) -> bool {
     policy(pod, container) != RestartPolicy::Never
 }
 
-/// The one action the API takes is `Restart`.
+/// The first of the container's rules that matches; its action is `Restart` or `RestartAllContainers`.
+fn rule(container: &Container, code: i32) -> Option<&ContainerRestartRule> {
+    let rules = container.restart_policy_rules.iter().flatten();
+    rules.into_iter().find(|rule| matches(rule, code))
+}
+
+/// The rule's action that takes the whole pod along.
+const ALL: &str = "RestartAllContainers";
+
+/// Whether a container of this sandbox ended in a way that makes all containers run again, from the first init
+/// container on.
+/// <https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#restart-all-containers>
+pub fn restarts_all(pod: &Pod, state: &PodState) -> bool {
+    containers(pod).any(|(_, c)| {
+        state
+            .record(&c.name)
+            .filter(|r| r.here)
+            .and_then(Record::ended)
+            .and_then(|ended| rule(c, ended.exit.code))
+            .is_some_and(|rule| rule.action == ALL)
+    })
+}
+
+/// Whether any of the pod's rules could do so.
+pub fn could_restart_all(pod: &Pod) -> bool {
+    containers(pod).any(|(_, c)| {
+        let mut rules = c.restart_policy_rules.iter().flatten();
+        rules.any(|rule| rule.action == ALL)
+    })
+}
+
 fn matches(rule: &ContainerRestartRule, code: i32) -> bool {
     let Some(codes) = &rule.exit_codes else {
         return false;

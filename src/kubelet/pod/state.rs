@@ -10,6 +10,10 @@ use std::collections::BTreeMap;
 pub const EXIT_CODE_LOST: i32 = 255;
 /// Exit code of a run that was lost while it was being ended (upstream: `ContainerStatusUnknown`, 137).
 pub const EXIT_CODE_KILLED: i32 = 137;
+/// Reason and message of a run that ended because all containers run again, as upstream reports it.
+pub const RESTARTING_ALL: &str = "RestartingAllContainers";
+pub const RESTARTING_ALL_MESSAGE: &str =
+    "The container is removed because RestartAllContainers in place";
 /// Exit code where the container could not be started (upstream: `RunContainerError`, 128).
 pub const EXIT_CODE_NOT_STARTED: i32 = 128;
 
@@ -295,6 +299,39 @@ impl Record {
             message: Some(message.to_string()),
             unhealthy: false,
         });
+    }
+
+    /// All containers of the pod run again: whatever came of this one's last run counts no more.
+    pub fn reset(&mut self, now_ms: i64) {
+        let (id, started_ms) = match std::mem::take(&mut self.run) {
+            Run::Never => return,
+            Run::Running { id, started_ms, .. } => (id, started_ms),
+            Run::Ended(ended) => (ended.id, ended.exit.started_at_ms),
+        };
+        self.over();
+        self.released = true;
+        self.here = false;
+        self.renew = true;
+        self.run = Run::Ended(Ended {
+            attempt: self.next_attempt.saturating_sub(1),
+            id,
+            exit: Exit {
+                code: EXIT_CODE_KILLED,
+                signal: None,
+                oom_killed: false,
+                started_at_ms: started_ms,
+                finished_at_ms: now_ms,
+                message: None,
+            },
+            reason: RESTARTING_ALL.to_string(),
+            message: Some(RESTARTING_ALL_MESSAGE.to_string()),
+            unhealthy: false,
+        });
+    }
+
+    /// It waits to run again with all others.
+    pub fn is_reset(&self) -> bool {
+        self.renew && self.ended().is_some_and(|e| e.reason == RESTARTING_ALL)
     }
 
     /// The present run has ended.

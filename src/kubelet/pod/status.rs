@@ -6,7 +6,10 @@ use super::ephemeral;
 use super::health::{is_ready, is_started};
 use super::phase::{Phase, phase, reported};
 use super::restart::wants;
-use super::state::{Ended, ImageState, PodState, Record, Run, Sandbox, containers, is_sidecar};
+use super::state::{
+    Ended, ImageState, PodState, RESTARTING_ALL, RESTARTING_ALL_MESSAGE, Record, Run, Sandbox,
+    containers, is_sidecar,
+};
 use k8s_openapi::api::core::v1::{
     Container, ContainerState, ContainerStateRunning, ContainerStateTerminated,
     ContainerStateWaiting, ContainerStatus, HostIP, Pod, PodIP, PodStatus,
@@ -230,6 +233,10 @@ fn waiting(
     }
     if over {
         return Some(waiting_state(default, None));
+    }
+    if record.is_reset() {
+        let message = RESTARTING_ALL_MESSAGE.to_string();
+        return Some(waiting_state(RESTARTING_ALL, Some(message)));
     }
     let crashed = crash_wait(record, now_ms).is_some();
     let held_up = held_up(record, container, now_ms);

@@ -57,6 +57,20 @@ pub fn end_single(pod: &Pod, state: &PodState, now_ms: i64, decision: &mut Decis
     }
 }
 
+/// Everything but debug containers ends, to begin anew: without hooks, and with no more grace than the least.
+pub fn stop_for_restart(pod: &Pod, state: &PodState, now_ms: i64, decision: &mut Decision) {
+    let mut running = false;
+    for (_, container) in containers(pod) {
+        if let Some(record) = state.record(&container.name) {
+            running |= record.is_running();
+            step(pod, &container.name, record, now_ms, true, now_ms, decision);
+        }
+    }
+    if !running {
+        decision.act(Action::ResetContainers);
+    }
+}
+
 /// Hooks of all containers at once; signals first to all but sidecars, then to sidecars in reverse order of their start.
 fn stop_all(pod: &Pod, state: &PodState, deadline_ms: i64, now_ms: i64, decision: &mut Decision) {
     let sidecars: Vec<&str> = containers(pod)

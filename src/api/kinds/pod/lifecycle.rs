@@ -116,18 +116,11 @@ fn restart_policy(container: &Value, at: &str, errors: &mut Errors) {
     }
     for (index, rule) in rules.iter().enumerate() {
         let at = format!("{at}[{index}]");
-        match text(rule, "/action") {
-            "Restart" => {}
-            "RestartAllContainers" => errors.push(FieldError::forbidden(
-                format!("{at}.action"),
-                "RestartAllContainers is not supported by this version of Coracle",
-            )),
-            other => errors.one_of(
-                format!("{at}.action"),
-                other,
-                &["Restart", "RestartAllContainers"],
-            ),
-        }
+        errors.one_of(
+            format!("{at}.action"),
+            text(rule, "/action"),
+            &["Restart", "RestartAllContainers"],
+        );
         if rule["exitCodes"].is_null() {
             errors.push(FieldError::required(
                 format!("{at}.exitCodes"),
@@ -320,7 +313,7 @@ mod tests {
                 "restartPolicy",
             ),
             (
-                json!({"restartPolicy": "Never", "restartPolicyRules": [rule("Restart", "NotIn")]}),
+                json!({"restartPolicy": "Never", "restartPolicyRules": [rule("Restart", "NotIn"), rule("RestartAllContainers", "In")]}),
                 "",
             ),
             (

@@ -197,3 +197,43 @@ fn a_running_container_is_adopted() {
     let state = PodState::rebuild(&pod, Some(&sandbox(vec![newer])), Some("10.42.0.2"), 5);
     assert_eq!(state.containers["a"].attempt(), Some(4));
 }
+
+#[test]
+fn one_containers_end_may_restart_them_all() {
+    let rules = json!([{"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [42]}}]);
+    let mut world = World::new(json!({
+        "restartPolicy": "Never", "initContainers": [{"name": "i"}],
+        "containers": [
+            {"name": "a", "lifecycle": {"preStop": {"sleep": {"seconds": 5}}}},
+            {"name": "b", "restartPolicy": "Never", "restartPolicyRules": rules}
+        ]
+    }));
+    world.settle();
+    world.ends("i", 0);
+    world.settle();
+    assert_eq!(world.told(), "sandbox, start i.0, start a.0, start b.0");
+    world.ends("b", 42);
+    // No hook, and two seconds.
+    assert_eq!(world.settle(), Some(world.now_ms + 2_000));
+    assert_eq!(world.told(), "stop a");
+    world.ends("a", 143);
+    world.settle();
+    assert_eq!(world.told(), "reset, start i.1");
+    assert_eq!(world.phase(), Phase::Running);
+    world.ends("i", 0);
+    world.settle();
+    assert_eq!(world.told(), "start a.1, start b.1");
+    let last = world.record("a").previous.clone().unwrap();
+    assert_eq!(
+        (last.exit.code, last.reason.as_str()),
+        (137, "RestartingAllContainers")
+    );
+    // Another code does not.
+    world.ends("b", 1);
+    world.settle();
+    assert_eq!(world.told(), "");
+    world.ends("a", 0);
+    world.settle();
+    assert_eq!(world.told(), "remove sandbox");
+    assert_eq!(world.phase(), Phase::Failed);
+}

@@ -148,6 +148,12 @@ impl World {
                 state.containers.get_mut(&container).unwrap().released = true;
                 format!("remove {container}.{attempt}")
             }
+            Action::ResetContainers => {
+                for record in state.containers.values_mut() {
+                    record.reset(now_ms);
+                }
+                "reset".to_string()
+            }
             Action::RemoveSandbox => {
                 state.sandbox_lost(now_ms);
                 "remove sandbox".to_string()
