@@ -2,7 +2,7 @@
 //! RFC 3986, section 5.2.
 
 use super::answer::join_host_port;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Url {
@@ -154,7 +154,7 @@ pub fn request_target(path: &str) -> String {
         if stays {
             target.push(char::from(*byte));
         } else {
-            target.push_str(&format!("%{byte:02X}"));
+            let _ = write!(target, "%{byte:02X}");
         }
     }
     target
