@@ -34,6 +34,7 @@ pub const TESTS: &[(&str, fn())] = &[
         "a_pod_on_its_way_out_is_still_watched",
         a_pod_on_its_way_out_is_still_watched,
     ),
+    ("a_sidecars_probes_count", a_sidecars_probes_count),
     (
         "the_node_process_may_come_and_go",
         the_node_process_may_come_and_go,
@@ -568,6 +569,85 @@ fn a_pod_on_its_way_out_is_still_watched() {
         "--grace-period=1",
     ])
     .must();
+}
+
+/// Its startup probe holds back what comes after it, its readiness is the pod's, and its liveness restarts it alone.
+fn a_sidecars_probes_count() {
+    let node = namespace("probe-sidecar");
+    let probe = |file: &str| {
+        json!({
+            "exec": {"command": ["cat", file]},
+            "periodSeconds": 1, "failureThreshold": 1, "timeoutSeconds": 10,
+        })
+    };
+    let mut startup = probe("/shared/started");
+    startup["failureThreshold"] = 600.into();
+    let mounts = json!([{"name": "shared", "mountPath": "/shared"}]);
+    apply(
+        &node,
+        "probe-sidecar",
+        "pair",
+        "exec sleep 3600",
+        json!({}),
+        json!({
+            "volumes": [{"name": "shared", "emptyDir": {}}],
+            "initContainers": [{
+                "name": "beside", "image": IMAGE, "restartPolicy": "Always",
+                "command": ["sh", "-c", "touch /shared/live; exec sleep 3600"],
+                "volumeMounts": mounts, "startupProbe": startup,
+                "readinessProbe": probe("/shared/ready"), "livenessProbe": probe("/shared/live"),
+            }],
+        }),
+    );
+    let pod = "pod/pair";
+    let beside = |field: &str| format!("{{.status.initContainerStatuses[0].{field}}}");
+    wait_for_event(
+        &node,
+        "probe-sidecar",
+        "Unhealthy",
+        "Startup probe failed: ",
+    );
+    assert_eq!(
+        node.value("probe-sidecar", pod, &beside("started")),
+        "false"
+    );
+    assert_eq!(node.value("probe-sidecar", pod, STARTED), "false");
+    let in_sidecar = |script: &str| {
+        let exec = [
+            "-n",
+            "probe-sidecar",
+            "exec",
+            "pair",
+            "-c",
+            "beside",
+            "--",
+            "sh",
+            "-c",
+            script,
+        ];
+        node.kubectl(&exec).must();
+    };
+    in_sidecar("touch /shared/started");
+    node.wait_for("probe-sidecar", pod, STARTED, "true");
+    node.kubectl(&["-n", "probe-sidecar", "get", "pod", "pair", "--no-headers"])
+        .must_say("1/2");
+    node.wait_for(
+        "probe-sidecar",
+        pod,
+        &condition("ContainersReady", "message"),
+        "containers with unready status: [beside]",
+    );
+    in_sidecar("touch /shared/ready");
+    node.wait_for("probe-sidecar", pod, &condition("Ready", "status"), "True");
+    in_sidecar("rm /shared/live");
+    wait_for_event(
+        &node,
+        "probe-sidecar",
+        "Killing",
+        "Container beside failed liveness probe, will be restarted",
+    );
+    node.wait_for("probe-sidecar", pod, &beside("restartCount"), "1");
+    assert_eq!(node.value("probe-sidecar", pod, RESTARTS), "0");
 }
 
 fn the_node_process_may_come_and_go() {
