@@ -6,11 +6,14 @@ mod busybox;
 mod common;
 
 mod adoption;
+mod crashes;
+mod endurance;
 mod ephemeral;
 mod hooks;
 mod images;
 mod lifecycle;
 mod logs;
+mod outcomes;
 mod probe_servers;
 mod probes;
 mod refusals;
@@ -60,6 +63,9 @@ fn main() -> ExitCode {
         ("adoption", adoption::TESTS),
         ("refusals", refusals::TESTS),
         ("probes", probes::TESTS),
+        ("outcomes", outcomes::TESTS),
+        ("crashes", crashes::TESTS),
+        ("endurance", endurance::TESTS),
         ("reset", reset::TESTS),
     ])
 }
