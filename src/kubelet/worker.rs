@@ -232,7 +232,7 @@ impl Worker {
         let name = crash::armed().then(|| action.name()).unwrap_or_default();
         if matches!(
             action,
-            Action::RemoveContainer { .. } | Action::RemoveSandbox
+            Action::RemoveContainer { .. } | Action::ResetContainers | Action::RemoveSandbox
         ) {
             // The shim is the only other one who knows how the runs ended: the API learns it before the shim forgets.
             self.report().await;

@@ -161,13 +161,13 @@ fn containers_have_restart_policies_of_their_own() {
             container("init", "true", ""),
             container(
                 "trigger",
-                "test -e /v/x || { touch /v/x; exit 9; }; sleep 3600",
+                "test -e /v/x || { until test -e /v/other; do sleep 0.1; done; touch /v/x; exit 9; }; sleep 3600",
                 all
             ),
             container(
                 "other",
-                "trap 'exit 0' TERM; while true; do sleep 0.1; done",
-                ""
+                "trap 'exit 0' TERM; touch /v/other; while true; do sleep 0.1; done",
+                ", volumeMounts: [{name: v, mountPath: /v}]"
             ),
         ),
     );
