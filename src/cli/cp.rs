@@ -29,7 +29,12 @@ pub struct CpArgs {
     #[arg(long)]
     no_preserve: bool,
     /// Attempts after a failed copy from a container; negative: without end.
-    #[arg(long, value_name = "COUNT", default_value_t = 0, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "COUNT",
+        default_value_t = 0,
+        allow_negative_numbers = true
+    )]
     retries: i64,
 }
 
@@ -51,7 +56,9 @@ pub async fn run(args: CpArgs, client: ClientArgs) -> Outcome {
                 source.display()
             );
             let container = Container::find(&args, &remote, client).await?;
-            container.upload(&source, &remote.path, args.no_preserve).await?;
+            container
+                .upload(&source, &remote.path, args.no_preserve)
+                .await?;
         }
         (Place::Remote(remote), Place::Local(destination)) => {
             let container = Container::find(&args, &remote, client).await?;
@@ -64,7 +71,9 @@ pub async fn run(args: CpArgs, client: ClientArgs) -> Outcome {
                 eprintln!("copying again, attempt {attempts}: {error:#}");
             }
         }
-        _ => anyhow::bail!("one of source and destination must be local and the other in a pod: [NAMESPACE/]POD:PATH"),
+        _ => anyhow::bail!(
+            "one of source and destination must be local and the other in a pod: [NAMESPACE/]POD:PATH"
+        ),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -131,7 +140,12 @@ impl Container {
         let (source, bridge) = (source.to_owned(), SyncIoBridge::new(writing));
         let packing = tokio::task::spawn_blocking(move || archive::pack(&source, &name, bridge));
         let finish = self
-            .exec(&command, Some(reading), tokio::io::stdout(), tokio::io::stderr())
+            .exec(
+                &command,
+                Some(reading),
+                tokio::io::stdout(),
+                tokio::io::stderr(),
+            )
             .await?;
         // The reading end is gone with the session: packing has ended or ends now.
         let packed = packing.await?;
@@ -143,8 +157,9 @@ impl Container {
         let (reading, writing) = tokio::io::duplex(PIPE_BYTES);
         let (source_path, destination) = (source.to_owned(), destination.to_owned());
         let bridge = SyncIoBridge::new(reading);
-        let unpacking =
-            tokio::task::spawn_blocking(move || archive::unpack(bridge, &source_path, &destination));
+        let unpacking = tokio::task::spawn_blocking(move || {
+            archive::unpack(bridge, &source_path, &destination)
+        });
         let nothing = None::<tokio::io::Empty>;
         let command = ["tar", "cf", "-", source];
         // The writing end goes with the session: the archive then ends.

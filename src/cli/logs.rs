@@ -249,7 +249,10 @@ mod tests {
         let mut annotated = pod.clone();
         annotated["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"] =
             json!("b");
-        assert_eq!(default_container(&annotated, true).ok().as_deref(), Some("b"));
+        assert_eq!(
+            default_container(&annotated, true).ok().as_deref(),
+            Some("b")
+        );
         assert!(default_container(&json!({}), true).is_err());
         assert_eq!(pod_name("pod/web").ok().as_deref(), Some("web"));
         assert!(pod_name("svc/web").is_err());

@@ -32,7 +32,12 @@ pub struct PortForwardArgs {
     #[arg(required = true, value_name = "[LOCAL:]REMOTE")]
     ports: Vec<String>,
     /// Addresses to listen on.
-    #[arg(long, value_name = "ADDRESS", value_delimiter = ',', default_value = "localhost")]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        value_delimiter = ',',
+        default_value = "localhost"
+    )]
     address: Vec<String>,
     /// How long to wait until the pod runs, for example 5s, 2m or 1h30m.
     #[arg(long, value_name = "DURATION", value_parser = super::logs::parse_duration, default_value = "1m")]
@@ -53,8 +58,7 @@ pub async fn run(args: PortForwardArgs, client: ClientArgs) -> Outcome {
         .collect::<Result<Vec<Pair>, _>>()?;
     let listeners = listen(&args.address, &pairs).await?;
     let socket = open(&api.client, &target.path("portforward"), &[], PORT_FORWARD).await?;
-    let (streams, opener, driving) =
-        session(Tunnel::<_, Message>::new(socket), Role::Client);
+    let (streams, opener, driving) = session(Tunnel::<_, Message>::new(socket), Role::Client);
     drop(streams);
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut accepting = JoinSet::new();

@@ -63,7 +63,7 @@ impl AttachSession {
             streams: spec,
         };
         let theirs = [theirs_in, theirs_out, theirs_err];
-        let shim = ShimStream::open(socket, pod_uid, container, request, theirs).await?;
+        let shim = ShimStream::open(socket, pod_uid, container, [request], theirs).await?;
         Ok(AttachSession {
             stdin,
             stdout,

@@ -1,14 +1,14 @@
 //! The node's side: every pod's shim, started, found again, asked, removed.
 
+use super::attach::AttachSession;
 use super::cgroups::{self, Layout};
 use super::connection::Connection;
-use super::attach::AttachSession;
 use super::exec::ExecSession;
 use super::protocol::{CONFIG_FILE, PID_FILE, Request, Response, SOCKET_FILE, ShimConfig};
 use super::shim::READY;
-use super::types::{AttachSpec, 
-    ContainerSpec, ContainerStatus, ExecSpec, RunId, RuntimeConfig, RuntimeError, RuntimeEvent,
-    SandboxSpec, SandboxStatus,
+use super::types::{
+    AttachSpec, ContainerSpec, ContainerStatus, ExecSpec, RunId, RuntimeConfig, RuntimeError,
+    RuntimeEvent, SandboxSpec, SandboxStatus,
 };
 use std::collections::HashMap;
 use std::fs;
@@ -284,7 +284,19 @@ impl Runtime {
     ) -> Result<ExecSession, RuntimeError> {
         self.shim(pod_uid)?;
         let socket = self.config.run_dir.join(pod_uid).join(SOCKET_FILE);
-        ExecSession::start(&socket, pod_uid, container, spec).await
+        ExecSession::start(&socket, pod_uid, container, spec, false).await
+    }
+
+    /// Like `exec`, but the process is killed when the session is dropped or this process ends.
+    pub async fn exec_tethered(
+        &self,
+        pod_uid: &str,
+        container: &str,
+        spec: &ExecSpec,
+    ) -> Result<ExecSession, RuntimeError> {
+        self.shim(pod_uid)?;
+        let socket = self.config.run_dir.join(pod_uid).join(SOCKET_FILE);
+        ExecSession::start(&socket, pod_uid, container, spec, true).await
     }
 
     /// Attaches to the newest running run of a container.

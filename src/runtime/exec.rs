@@ -46,14 +46,17 @@ impl ExecSession {
         pod_uid: &str,
         container: &str,
         spec: &ExecSpec,
+        tethered: bool,
     ) -> Result<ExecSession, RuntimeError> {
-        let (ours, theirs) = streams(spec)
-            .map_err(|e| RuntimeError::Other(format!("exec: making streams: {e}")))?;
+        let (ours, theirs) =
+            streams(spec).map_err(|e| RuntimeError::Other(format!("exec: making streams: {e}")))?;
         let request = Request::Exec {
             container: container.to_owned(),
             spec: spec.clone(),
         };
-        let shim = ShimStream::open(socket, pod_uid, container, request, theirs).await?;
+        let before = tethered.then_some(Request::Tether);
+        let requests = before.into_iter().chain([request]);
+        let shim = ShimStream::open(socket, pod_uid, container, requests, theirs).await?;
         Ok(ExecSession {
             stdin: ours.stdin,
             stdout: ours.stdout,

@@ -26,6 +26,6 @@ mod users;
 pub use attach::AttachSession;
 pub use client::{Runtime, remove_all};
 pub use exec::ExecSession;
-pub use shim_stream::{Input, Output};
 pub use shim::shim_main;
+pub use shim_stream::{Input, Output};
 pub use types::*;

@@ -19,12 +19,12 @@ pub(super) struct ShimStream {
 }
 
 impl ShimStream {
-    /// Asks for `request` with the streams `theirs`; returns when the shim has agreed.
+    /// Sends `requests`, the last of them with an answer; returns when the shim has agreed.
     pub(super) async fn open(
         socket: &Path,
         pod_uid: &str,
         container: &str,
-        request: Request,
+        requests: impl IntoIterator<Item = Request>,
         theirs: [OwnedFd; 3],
     ) -> Result<ShimStream, RuntimeError> {
         let socket = UnixStream::connect(socket)
@@ -34,7 +34,10 @@ impl ShimStream {
             socket,
             buffer: Vec::new(),
         };
-        let message = frame(&ToShim { id: 0, request }).map_err(RuntimeError::Other)?;
+        let mut message = Vec::new();
+        for request in requests {
+            message.extend(frame(&ToShim { id: 0, request }).map_err(RuntimeError::Other)?);
+        }
         stream
             .send(&message, &theirs)
             .await

@@ -95,6 +95,8 @@ pub struct ContainerSpec {
     pub log_files_max: u32,
     /// Close standard input when the first attached client that had it leaves.
     pub stdin_once: bool,
+    /// A running container of the pod whose processes this one sees, and it theirs (one PID namespace).
+    pub processes_of: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

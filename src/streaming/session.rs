@@ -15,8 +15,11 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Read from the connection at a time.
 const READ_BYTES: usize = 16 * 1024;
-/// Bytes that wait to be written; over it nothing more is taken from streams or from the connection.
-const OUTPUT_BYTES_MAX: usize = 32 * 1024;
+/// Bytes that wait to be written; over it nothing more is taken from streams.
+const DATA_BYTES_MAX: usize = 16 * 1024;
+/// Over this nothing more is read either: then it is the peer's pings and resets that fill it. Far above the other
+/// bound, or two such sessions could wait for each other, each with data to write and neither reading.
+const OUTPUT_BYTES_MAX: usize = 64 * 1024;
 /// Pieces waiting in one direction of a stream; each is at most [`READ_BYTES`] long.
 pub const PIECES_MAX: usize = 1;
 /// Streams opened by the peer that nobody has looked at yet, and requests of ours to open one.
@@ -258,8 +261,8 @@ where
             return writing.shutdown().await;
         }
         let waiting = driver.core.output().len();
-        let may_take = waiting <= OUTPUT_BYTES_MAX;
-        let may_read = may_take && stalled.is_none();
+        let may_take = waiting <= DATA_BYTES_MAX;
+        let may_read = waiting <= OUTPUT_BYTES_MAX && stalled.is_none();
         if may_read {
             block.reserve(READ_BYTES);
         }

@@ -118,9 +118,13 @@ where
         Poll::Ready(Ok(count))
     }
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(context).map_err(other)
+        Pin::new(&mut self.socket)
+            .poll_flush(context)
+            .map_err(other)
     }
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_close(context).map_err(other)
+        Pin::new(&mut self.socket)
+            .poll_close(context)
+            .map_err(other)
     }
 }

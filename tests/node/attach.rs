@@ -42,7 +42,12 @@ fn pod(node: &TestNode, namespace: &str, name: &str, script: &str, fields: &str)
         ),
     )
     .must();
-    node.wait_for(namespace, &format!("pod/{name}"), "{.status.phase}", "Running");
+    node.wait_for(
+        namespace,
+        &format!("pod/{name}"),
+        "{.status.phase}",
+        "Running",
+    );
 }
 
 struct Client {
@@ -77,7 +82,9 @@ impl Client {
 
     fn say(&mut self, text: &str) {
         let input = self.child.stdin.as_mut().expect("piped");
-        input.write_all(text.as_bytes()).expect("the client listens");
+        input
+            .write_all(text.as_bytes())
+            .expect("the client listens");
         input.flush().expect("the client listens");
     }
 
@@ -120,7 +127,10 @@ fn lines(output: ChildStdout) -> mpsc::Receiver<String> {
         let mut reader = BufReader::new(output);
         let mut line = Vec::new();
         while matches!(reader.read_until(b'\n', &mut line), Ok(1..)) {
-            if told.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
+            if told
+                .send(String::from_utf8_lossy(&line).into_owned())
+                .is_err()
+            {
                 return;
             }
             line.clear();
@@ -150,20 +160,30 @@ fn several_clients_see_the_output() {
     drop(clients);
     let count = || {
         let log = node.kubectl(&["-n", "attach", "logs", "ticker"]).must();
-        (log.stdout.matches("tick").count(), log.stdout.matches("tock").count())
+        (
+            log.stdout.matches("tick").count(),
+            log.stdout.matches("tock").count(),
+        )
     };
     let before = count();
     assert!(before.0 > 0 && before.1 > 0);
     assert!(eventually(|| count() > before), "the log stands still");
     node.wait_for("attach", "pod/ticker", "{.status.phase}", "Running");
-    node.kubectl(&["-n", "attach", "delete", "pod", "ticker"]).must();
+    node.kubectl(&["-n", "attach", "delete", "pod", "ticker"])
+        .must();
 }
 
 const ECHO: &str = "while read line; do echo got $line; done; echo end of input; sleep 3600";
 
 fn input_ends_with_the_first_client_where_asked() {
     let node = namespace("attach-once");
-    pod(&node, "attach-once", "echo", ECHO, "    stdin: true\n    stdinOnce: true\n");
+    pod(
+        &node,
+        "attach-once",
+        "echo",
+        ECHO,
+        "    stdin: true\n    stdinOnce: true\n",
+    );
     let watcher = Client::attach(&node, "attach-once", &["echo"]);
     let mut first = Client::attach(&node, "attach-once", &["-i", "echo"]);
     first.say("one\n");
@@ -173,7 +193,8 @@ fn input_ends_with_the_first_client_where_asked() {
     // It is gone without a word; whoever watches stays.
     drop(first);
     watcher.hear("end of input");
-    node.kubectl(&["-n", "attach-once", "delete", "pod", "echo"]).must();
+    node.kubectl(&["-n", "attach-once", "delete", "pod", "echo"])
+        .must();
     // With the container's end the client is told so.
     let (code, _) = watcher.wait();
     assert_eq!(code, Some(0));
@@ -192,7 +213,8 @@ fn input_stays_open_where_not_asked() {
     }
     let log = node.kubectl(&["-n", "attach-more", "logs", "echo"]).must();
     assert_eq!(log.stdout, "got one\ngot two\ngot three\n");
-    node.kubectl(&["-n", "attach-more", "delete", "pod", "echo"]).must();
+    node.kubectl(&["-n", "attach-more", "delete", "pod", "echo"])
+        .must();
 }
 
 fn a_client_that_stops_reading_holds_nothing_up() {
@@ -208,13 +230,16 @@ fn a_client_that_stops_reading_holds_nothing_up() {
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).expect("kubectl runs");
     good.say("go\n");
     good.hear("the end");
-    let log = node.kubectl(&["-n", "attach-slow", "logs", "talker", "--tail", "1"]).must();
+    let log = node
+        .kubectl(&["-n", "attach-slow", "logs", "talker", "--tail", "1"])
+        .must();
     assert_eq!(log.stdout, "the end\n");
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGCONT).expect("kubectl runs");
     let (code, errors) = stuck.wait();
     assert_eq!(code, Some(1), "{errors}");
     assert!(errors.contains("took no output for 5 s"), "{errors}");
-    node.kubectl(&["-n", "attach-slow", "delete", "pod", "talker"]).must();
+    node.kubectl(&["-n", "attach-slow", "delete", "pod", "talker"])
+        .must();
 }
 
 /// `command` in a terminal of its own, as a person has; `input` is typed.
@@ -225,7 +250,13 @@ fn in_terminal(command: &str) -> Client {
 fn a_terminal_is_attached_and_resized() {
     let node = namespace("attach-tty");
     let script = "test -t 0 && echo a terminal; while read line; do echo got $line; stty size; done; sleep 3600";
-    pod(&node, "attach-tty", "shell", script, "    stdin: true\n    tty: true\n");
+    pod(
+        &node,
+        "attach-tty",
+        "shell",
+        script,
+        "    stdin: true\n    tty: true\n",
+    );
     let mut client = in_terminal(&format!(
         "stty rows 33 cols 111; exec kubectl --kubeconfig {} -n attach-tty attach -it shell",
         node.kubeconfig().display()
@@ -246,7 +277,8 @@ fn a_terminal_is_attached_and_resized() {
     // A terminal's log is what it showed.
     let log = node.kubectl(&["-n", "attach-tty", "logs", "shell"]).must();
     assert!(log.stdout.contains("got two\r\n"), "{:?}", log.stdout);
-    node.kubectl(&["-n", "attach-tty", "delete", "pod", "shell"]).must();
+    node.kubectl(&["-n", "attach-tty", "delete", "pod", "shell"])
+        .must();
 }
 
 fn run_interactively_and_remove() {
@@ -274,8 +306,19 @@ fn run_with_piped_input() {
     let text: String = (0..50_000).map(|n| format!("line {n}\n")).collect();
     let mut command = node.kubectl_command();
     command.args([
-        "-n", "attach-pipe", "run", "cat", "-i", "--rm", "-q", "--restart=Never", "--image", crate::busybox::IMAGE,
-        "--command", "--", "cat",
+        "-n",
+        "attach-pipe",
+        "run",
+        "cat",
+        "-i",
+        "--rm",
+        "-q",
+        "--restart=Never",
+        "--image",
+        crate::busybox::IMAGE,
+        "--command",
+        "--",
+        "cat",
     ]);
     let ran = crate::common::run_with_input(&mut command, &text).must();
     assert!(

@@ -7,12 +7,21 @@ mod common;
 
 mod adoption;
 mod attach;
+mod crashes;
+mod endurance;
+mod ephemeral;
+mod hooks;
 mod images;
 mod lifecycle;
 mod logs;
+mod outcomes;
 mod port_forward;
+mod probe_servers;
+mod probes;
 mod refusals;
 mod reset;
+mod sidecars;
+mod static_pods;
 mod streams;
 
 use common::TestNode;
@@ -46,6 +55,10 @@ pub fn import_busybox(node: &TestNode) {
 fn main() -> ExitCode {
     SHARED.run(&[
         ("lifecycle", lifecycle::TESTS),
+        ("sidecars", sidecars::TESTS),
+        ("hooks", hooks::TESTS),
+        ("ephemeral", ephemeral::TESTS),
+        ("static_pods", static_pods::TESTS),
         ("logs", logs::TESTS),
         ("streams", streams::TESTS),
         ("attach", attach::TESTS),
@@ -53,6 +66,10 @@ fn main() -> ExitCode {
         ("images", images::TESTS),
         ("adoption", adoption::TESTS),
         ("refusals", refusals::TESTS),
+        ("probes", probes::TESTS),
+        ("outcomes", outcomes::TESTS),
+        ("crashes", crashes::TESTS),
+        ("endurance", endurance::TESTS),
         ("reset", reset::TESTS),
     ])
 }

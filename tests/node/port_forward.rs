@@ -13,7 +13,10 @@ pub const TESTS: &[(&str, fn())] = &[
     ("half_open_ends_are_passed_on", half_open_ends_are_passed_on),
     ("what_fails_is_told", what_fails_is_told),
     ("older_clients_come_with_spdy", older_clients_come_with_spdy),
-    ("nothing_is_left_when_the_client_vanishes", nothing_is_left_when_the_client_vanishes),
+    (
+        "nothing_is_left_when_the_client_vanishes",
+        nothing_is_left_when_the_client_vanishes,
+    ),
     ("our_own_command_forwards_too", our_own_command_forwards_too),
 ];
 
@@ -59,14 +62,21 @@ impl Forward {
         });
         // What it says of each connection is not of interest, but must not stop it.
         std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
-        Forward { child, port, errors: heard }
+        Forward {
+            child,
+            port,
+            errors: heard,
+        }
     }
 
     fn kubectl(node: &TestNode, namespace: &str, ports: &str) -> Forward {
-        Forward::start(
-            node.kubectl_command()
-                .args(["-n", namespace, "port-forward", "pod/server", ports]),
-        )
+        Forward::start(node.kubectl_command().args([
+            "-n",
+            namespace,
+            "port-forward",
+            "pod/server",
+            ports,
+        ]))
     }
 
     fn connect(&self) -> TcpStream {
@@ -126,7 +136,11 @@ fn ready(node: &TestNode, namespace: &str, path: &str) {
 fn many_connections_at_once() {
     let node = namespace("forward");
     server(&node, "forward", WEB);
-    ready(&node, "forward", "wget -q -O /dev/null http://127.0.0.1:8080/");
+    ready(
+        &node,
+        "forward",
+        "wget -q -O /dev/null http://127.0.0.1:8080/",
+    );
     let forward = Forward::kubectl(&node, "forward", ":8080");
     assert_eq!(fetch(forward.port, "/"), b"hello\n");
     std::thread::scope(|scope| {
@@ -154,7 +168,11 @@ fn many_connections_at_once() {
 fn half_open_ends_are_passed_on() {
     let node = namespace("forward-half");
     // Answers only when its input has ended.
-    server(&node, "forward-half", "exec nc -lk -s 127.0.0.1 -p 7 -e sh -c 'wc -c; echo bye'");
+    server(
+        &node,
+        "forward-half",
+        "exec nc -lk -s 127.0.0.1 -p 7 -e sh -c 'wc -c; echo bye'",
+    );
     let forward = Forward::kubectl(&node, "forward-half", ":7");
     let mut stream = forward.connect();
     stream.write_all(&vec![b'x'; 200_000]).expect("sent");
@@ -179,7 +197,11 @@ fn what_fails_is_told() {
 fn older_clients_come_with_spdy() {
     let node = namespace("forward-spdy");
     server(&node, "forward-spdy", WEB);
-    ready(&node, "forward-spdy", "wget -q -O /dev/null http://127.0.0.1:8080/");
+    ready(
+        &node,
+        "forward-spdy",
+        "wget -q -O /dev/null http://127.0.0.1:8080/",
+    );
     let forward = Forward::start(
         node.kubectl_command()
             .env("KUBECTL_PORT_FORWARD_WEBSOCKETS", "false")
@@ -195,8 +217,21 @@ fn older_clients_come_with_spdy() {
             .args(arguments);
         crate::common::run_with_input(&mut command, input)
     };
-    let echoed = spdy(&["-i", "server", "--", "sh", "-c", "cat; echo err >&2; exit 6"], "through SPDY\n");
-    assert_eq!((echoed.code, echoed.stdout.as_str()), (Some(6), "through SPDY\n"));
+    let echoed = spdy(
+        &[
+            "-i",
+            "server",
+            "--",
+            "sh",
+            "-c",
+            "cat; echo err >&2; exit 6",
+        ],
+        "through SPDY\n",
+    );
+    assert_eq!(
+        (echoed.code, echoed.stdout.as_str()),
+        (Some(6), "through SPDY\n")
+    );
     assert!(echoed.stderr.starts_with("err\n"), "{}", echoed.stderr);
     let long = spdy(&["server", "--", "cat", "/tmp/www/blob"], "");
     assert_eq!(long.code, Some(0), "{}", long.stderr);
@@ -243,7 +278,11 @@ fn nothing_is_left_when_the_client_vanishes() {
 fn our_own_command_forwards_too() {
     let node = namespace("forward-own");
     server(&node, "forward-own", WEB);
-    ready(&node, "forward-own", "wget -q -O /dev/null http://127.0.0.1:8080/");
+    ready(
+        &node,
+        "forward-own",
+        "wget -q -O /dev/null http://127.0.0.1:8080/",
+    );
     let forward = Forward::start(
         crate::common::coracle()
             .env("KUBECONFIG", node.kubeconfig())

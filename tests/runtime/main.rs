@@ -118,6 +118,7 @@ impl Node {
             log_file_bytes_max: 1 << 20,
             log_files_max: 5,
             stdin_once: false,
+            processes_of: None,
         }
     }
 
@@ -134,7 +135,9 @@ impl Node {
     }
 
     async fn text(&self, name: &str, options: LogOptions) -> String {
-        let parts: Vec<_> = read(self.log(name), options, std::future::ready(())).collect().await;
+        let parts: Vec<_> = read(self.log(name), options, std::future::ready(()))
+            .collect()
+            .await;
         String::from_utf8(
             parts
                 .into_iter()

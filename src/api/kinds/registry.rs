@@ -99,6 +99,7 @@ static KINDS: &[Kind] = &[
             Subresource::Exec,
             Subresource::Attach,
             Subresource::PortForward,
+            Subresource::EphemeralContainers,
         ],
         selectable: &[
             ("spec.nodeName", "/spec/nodeName"),

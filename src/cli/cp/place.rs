@@ -110,7 +110,11 @@ mod tests {
             ("a/new/", false, "a", "new"),
         ] {
             let found = inside(Path::new("some/file"), destination, is_directory).ok();
-            assert_eq!(found, Some((directory.to_owned(), name.to_owned())), "{destination}");
+            assert_eq!(
+                found,
+                Some((directory.to_owned(), name.to_owned())),
+                "{destination}"
+            );
         }
         assert!(inside(Path::new("x"), "..", false).is_err());
     }

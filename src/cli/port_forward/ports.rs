@@ -58,7 +58,12 @@ fn ports_of(service: &Value) -> impl Iterator<Item = &Value> {
 
 fn service_port(text: &str, service: &Value) -> Result<u16, anyhow::Error> {
     ports_of(service)
-        .filter_map(|port| Some((port["name"].as_str(), u16::try_from(port["port"].as_u64()?).ok()?)))
+        .filter_map(|port| {
+            Some((
+                port["name"].as_str(),
+                u16::try_from(port["port"].as_u64()?).ok()?,
+            ))
+        })
         .find(|(name, port)| number(text) == Some(*port) || *name == Some(text))
         .map(|(_, port)| port)
         .with_context(|| format!("the service has no port {text:?}"))
@@ -89,7 +94,8 @@ mod tests {
 
     #[test]
     fn pairs_are_kubectls() {
-        let pod = json!({"spec": {"containers": [{"ports": [{"name": "web", "containerPort": 8080}]}]}});
+        let pod =
+            json!({"spec": {"containers": [{"ports": [{"name": "web", "containerPort": 8080}]}]}});
         let service = json!({"spec": {"ports": [{"name": "http", "port": 80, "targetPort": "web"}, {"port": 443, "targetPort": 8443}]}});
         let pair = |local, remote| Some(Pair { local, remote });
         for (text, service, expected) in [

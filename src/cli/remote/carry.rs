@@ -16,20 +16,9 @@ const QUEUE_MESSAGES: usize = 2;
 
 /// The process's own standard streams, its terminal in raw mode where both sides have one.
 pub async fn with_terminal(socket: Socket, stdin: bool, tty: bool) -> anyhow::Result<Finish> {
-    let raw = if tty && stdin {
-        RawMode::enter()
-    } else {
-        None
-    };
+    let raw = if tty && stdin { RawMode::enter() } else { None };
     let input = stdin.then(tokio::io::stdin);
-    let finish = carry(
-        socket,
-        input,
-        tty,
-        tokio::io::stdout(),
-        tokio::io::stderr(),
-    )
-    .await;
+    let finish = carry(socket, input, tty, tokio::io::stdout(), tokio::io::stderr()).await;
     drop(raw);
     finish
 }

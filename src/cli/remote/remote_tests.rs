@@ -2,10 +2,10 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::streaming::channel::V5;
 use crate::client::Client;
 use crate::client::https::HttpsDoor;
 use crate::client::kubeconfig::Endpoint;
+use crate::streaming::channel::V5;
 use axum::extract::ws::{Message as Frame, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 use axum::routing::get;
@@ -81,6 +81,8 @@ async fn a_connection_that_ends_early_is_an_error() {
             .on_upgrade(|socket: WebSocket| async move { drop(socket) })
     };
     let address = serve(axum::Router::new().route("/exec", get(quick))).await;
-    let socket = socket::open(&client(address), "/exec", &[], V5).await.unwrap();
+    let socket = socket::open(&client(address), "/exec", &[], V5)
+        .await
+        .unwrap();
     assert!(with_terminal(socket, false, false).await.is_err());
 }

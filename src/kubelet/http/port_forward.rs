@@ -68,21 +68,13 @@ pub async fn port_forward(
             .into_response());
     }
     Ok(upgrade
-        .on_upgrade(move |socket| {
-            while_pod(view, serve(Tunnel::<_, Message>::new(socket), target))
-        })
+        .on_upgrade(move |socket| while_pod(view, serve(Tunnel::<_, Message>::new(socket), target)))
         .into_response())
 }
 
 async fn target(server: &Server, namespace: &str, name: &str) -> Result<Target, Refusal> {
     let view = server.pod(namespace, name)?;
-    let uid = view
-        .borrow()
-        .pod
-        .metadata
-        .uid
-        .clone()
-        .unwrap_or_default();
+    let uid = view.borrow().pod.metadata.uid.clone().unwrap_or_default();
     let Some(sandbox) = server.ctx.runtime.sandbox(&uid).await else {
         return Err(Refusal::internal(format!(
             "unable to upgrade connection: pod not found (\"{name}_{namespace}\")"
@@ -97,9 +89,8 @@ async fn target(server: &Server, namespace: &str, name: &str) -> Result<Target, 
 
 /// Serves as long as the pod uses anything of the node.
 async fn while_pod(mut view: watch::Receiver<View>, serving: impl Future<Output = ()>) {
-    let over = async move {
-        while !view.borrow_and_update().over && view.changed().await.is_ok() {}
-    };
+    let over =
+        async move { while !view.borrow_and_update().over && view.changed().await.is_ok() {} };
     tokio::select! {
         () = serving => {}
         () = over => {}

@@ -27,9 +27,8 @@ impl Changes {
     pub fn of(path: &Path) -> Changes {
         let made = || {
             let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC).ok()?;
-            let flags = AddWatchFlags::IN_MODIFY
-                | AddWatchFlags::IN_CREATE
-                | AddWatchFlags::IN_MOVED_TO;
+            let flags =
+                AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO;
             inotify.add_watch(path.parent()?, flags).ok()?;
             // SAFETY: the watch keeps its descriptor open and the same for as long as it lives.
             unsafe { AsyncFd::register_with_interest(Watch(inotify), Interest::READABLE) }.ok()

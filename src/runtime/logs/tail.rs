@@ -95,7 +95,11 @@ mod tests {
             (4, 0, 4),
             (9, 0, 4),
         ] {
-            assert_eq!(tail_start(&file, wanted).unwrap(), (begin, found), "{wanted}");
+            assert_eq!(
+                tail_start(&file, wanted).unwrap(),
+                (begin, found),
+                "{wanted}"
+            );
         }
     }
 }

@@ -4,6 +4,7 @@ mod attaching;
 mod exits;
 mod launches;
 mod removal;
+mod tether;
 
 use super::attach::Attached;
 use super::clients::Client;
@@ -39,6 +40,8 @@ pub struct Server {
     execs: Vec<(i32, u64)>,
     unclaimed: VecDeque<(i32, i32, Option<i32>)>,
     attached: Vec<Attached>,
+    /// Clients whose execs die with them.
+    tethered: Vec<u64>,
 }
 
 enum Ready {
@@ -80,6 +83,7 @@ impl Server {
             execs: Vec::new(),
             unclaimed: VecDeque::new(),
             attached: Vec::new(),
+            tethered: Vec::new(),
         }
     }
 
@@ -110,6 +114,7 @@ impl Server {
             }
             self.let_go_overdue();
             self.forget_gone_clients();
+            self.cut_tethers();
         }
     }
 
@@ -172,6 +177,7 @@ impl Server {
                     self.attach(number, message.id, &container, streams);
                 }
                 Request::Resize { columns, rows } => self.resize(number, columns, rows),
+                Request::Tether => self.tether(number),
                 Request::State => {
                     let response = Response::State {
                         spec: self.config.spec.clone(),
@@ -216,6 +222,7 @@ impl Server {
             hostname: &self.config.spec.hostname,
             host_pid: self.config.spec.host_pid,
             unified: self.layout == Layout::Unified,
+            processes_of: None,
         }
     }
 }

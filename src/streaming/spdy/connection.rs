@@ -360,7 +360,10 @@ impl Connection {
 
     /// Sends what there is room for; returns the count.
     pub fn send(&mut self, id: StreamId, data: &[u8]) -> usize {
-        let count = self.room(id).min(data.len()).min(super::frame::DATA_BYTES_MAX);
+        let count = self
+            .room(id)
+            .min(data.len())
+            .min(super::frame::DATA_BYTES_MAX);
         if count == 0 {
             return 0;
         }

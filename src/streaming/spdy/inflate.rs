@@ -126,7 +126,7 @@ impl Inflater {
 /// A block in stored form; `first` puts zlib's header in front.
 pub fn stored(block: &[u8], first: bool) -> Option<Vec<u8>> {
     let length = u16::try_from(block.len().min(STORED_BYTES_MAX + 1)).ok()?;
-    let mut out = Vec::with_capacity(block.len() + 11);
+    let mut out = Vec::with_capacity(block.len() + 16);
     if first {
         out.extend_from_slice(&ZLIB_HEADER);
         out.extend_from_slice(&dictionary::ADLER.to_be_bytes());
@@ -136,6 +136,9 @@ pub fn stored(block: &[u8], first: bool) -> Option<Vec<u8>> {
     out.extend_from_slice(&length.to_le_bytes());
     out.extend_from_slice(&(!length).to_le_bytes());
     out.extend_from_slice(block);
+    // An empty one, as a flush leaves it: Go's reader gives a block's bytes out when the next one begins, and would
+    // run into the frame's end otherwise.
+    out.extend_from_slice(&[0, 0, 0, 0xff, 0xff]);
     Some(out)
 }
 
@@ -151,8 +154,14 @@ mod tests {
         let first = unhex(PYTHON_FIRST);
         let second = unhex(PYTHON_SECOND);
         let mut inflater = Inflater::default();
-        assert_eq!(inflater.block(&first).unwrap(), b"\0\0\0\x01\0\0\0\x0astreamtype\0\0\0\x05error user-agent www-authenticate");
-        assert_eq!(inflater.block(&second).unwrap(), b"streamtype user-agent www-authenticate");
+        assert_eq!(
+            inflater.block(&first).unwrap(),
+            b"\0\0\0\x01\0\0\0\x0astreamtype\0\0\0\x05error user-agent www-authenticate"
+        );
+        assert_eq!(
+            inflater.block(&second).unwrap(),
+            b"streamtype user-agent www-authenticate"
+        );
     }
 
     #[test]
@@ -197,6 +206,7 @@ mod tests {
             }
         }
     }
-    const PYTHON_FIRST: &str = "78f9e3c6a7c202a62346703a2b294a4dcc851625aca9a0805640640205f4740e000000ffff";
+    const PYTHON_FIRST: &str =
+        "78f9e3c6a7c202a62346703a2b294a4dcc851625aca9a0805640640205f4740e000000ffff";
     const PYTHON_SECOND: &str = "4228c7a70a000000ffff";
 }

@@ -206,8 +206,11 @@ fn controls() -> impl Strategy<Value = Control> {
         ),
         (stream.clone(), any::<bool>(), block.clone())
             .prop_map(|(stream, fin, block)| Control::SynReply { stream, fin, block }),
-        (stream.clone(), any::<bool>(), block)
-            .prop_map(|(stream, fin, block)| Control::Headers { stream, fin, block }),
+        (stream.clone(), any::<bool>(), block).prop_map(|(stream, fin, block)| Control::Headers {
+            stream,
+            fin,
+            block
+        }),
         (stream.clone(), any::<u32>())
             .prop_map(|(stream, status)| Control::RstStream { stream, status }),
         proptest::option::of(0u32..0x7fff_ffff)

@@ -68,9 +68,7 @@ impl Target {
             .spawn(move || {
                 let result = setns(network.as_ref(), CloneFlags::CLONE_NEWNET)
                     .map_err(io::Error::from)
-                    .and_then(|()| {
-                        Ok((make(AddressFamily::Inet)?, make(AddressFamily::Inet6)))
-                    });
+                    .and_then(|()| Ok((make(AddressFamily::Inet)?, make(AddressFamily::Inet6))));
                 let _ = sender.send(result);
             })?;
         made.await.map_err(|_| io::Error::other("no answer"))?

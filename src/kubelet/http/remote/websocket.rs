@@ -113,9 +113,8 @@ async fn send(
     mut output: mpsc::Receiver<(Output, Bytes)>,
     first: Output,
 ) -> bool {
-    let frame = |output: Output, bytes: &[u8]| {
-        Message::Binary(channel::message(output.number(), bytes))
-    };
+    let frame =
+        |output: Output, bytes: &[u8]| Message::Binary(channel::message(output.number(), bytes));
     if sink.send(frame(first, &[])).await.is_err() {
         return false;
     }

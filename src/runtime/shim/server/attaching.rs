@@ -72,11 +72,7 @@ impl Server {
         }
     }
 
-    pub(super) fn attached_interest(
-        &self,
-        set: &mut Vec<(RawFd, i16)>,
-        what: &mut Vec<Ready>,
-    ) {
+    pub(super) fn attached_interest(&self, set: &mut Vec<(RawFd, i16)>, what: &mut Vec<Ready>) {
         for container in &self.containers {
             if let Some(input) = &container.input
                 && !container.input_waiting.is_empty()

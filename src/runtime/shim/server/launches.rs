@@ -118,7 +118,17 @@ impl Server {
         let streams = streams(container, spec).map_err(|e| format!("making its streams: {e}"))?;
         let cgroup = format!("/{}", container.cgroup);
         let shim_pid = std::process::id() as i32;
-        let place = self.place();
+        let mut place = self.place();
+        if let Some(target) = &spec.processes_of {
+            let pid = self
+                .containers
+                .iter()
+                .rev()
+                .find(|c| c.status.run.container == *target)
+                .and_then(|c| c.pid)
+                .ok_or_else(|| format!("target container {target} is not running"))?;
+            place.processes_of = Some(pid);
+        }
         launch::in_child(|| {
             launch::container(
                 &place,
