@@ -171,7 +171,7 @@ fn half_open_ends_are_passed_on() {
     server(
         &node,
         "forward-half",
-        "exec nc -lk -s 127.0.0.1 -p 7 -e sh -c 'wc -c; echo bye'",
+        "exec nc -ll -p 7 -e sh -c 'wc -c; echo bye'",
     );
     let forward = Forward::kubectl(&node, "forward-half", ":7");
     let mut stream = forward.connect();
@@ -255,7 +255,7 @@ fn nothing_is_left_when_the_client_vanishes() {
     // Its own node: sockets are counted.
     let mut node = TestNode::start();
     crate::import_busybox(&node);
-    server(&node, "default", "exec nc -lk -s 127.0.0.1 -p 7 -e cat");
+    server(&node, "default", "exec nc -ll -p 7 -e cat");
     let before = sockets(node.pid());
     let forward = Forward::kubectl(&node, "default", ":7");
     let mut open: Vec<TcpStream> = (0..10).map(|_| forward.connect()).collect();
