@@ -74,6 +74,8 @@ struct Context {
     logs: LogProfile,
     /// Something the node's object shows has changed.
     node_changed: Arc<Notify>,
+    /// The objects that volumes here show.
+    watched: Arc<volumes::Watched>,
 }
 
 /// Clones share one kubelet.
@@ -114,6 +116,7 @@ impl Kubelet {
             pods_max: config.profile.pods_max,
             logs: config.profile.logs.clone(),
             node_changed: Arc::new(Notify::new()),
+            watched: Arc::new(volumes::Watched::new(parts.client.clone())),
         });
         let pods = Arc::new(manager::Pods::default());
         let router = http::router(ctx.clone(), pods.clone());

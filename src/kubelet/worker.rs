@@ -5,8 +5,9 @@ use super::events::Kind;
 use super::images::Pulled;
 use super::manager::{View, Wanted};
 use super::pod::decide::{Action, advance, decide};
-use super::pod::state::{ImageState, PodState, Verdict, containers};
+use super::pod::state::{ImageState, PodState, Verdict, Volumes, containers};
 use super::pod::status::{pod_status, status_patch};
+use super::volumes::Live;
 use crate::client::{ClientError, DeleteParams, PatchType};
 use crate::image::Image;
 use crate::kubelet::spec::Sources;
@@ -45,6 +46,8 @@ pub struct Worker {
     pub(super) pause_until_ms: Option<i64>,
     written: Option<PodStatus>,
     report_retry_ms: Option<i64>,
+    /// Where the volumes are, and what keeps them up to date.
+    pub(super) live: Live,
 }
 
 enum Next {
@@ -73,6 +76,7 @@ impl Worker {
             pause_until_ms: None,
             written: None,
             report_retry_ms: None,
+            live: Live::default(),
         }
     }
 
@@ -105,6 +109,8 @@ impl Worker {
                         Err(error) => self.pulls_broken(&error),
                     }
                 }
+                // What a volume shows has changed; the turn looks at it.
+                () = self.live.changed() => {}
                 () = tokio::time::sleep(sleep.unwrap_or(Duration::MAX)), if sleep.is_some() => {}
             }
         }
@@ -118,6 +124,10 @@ impl Worker {
         };
         let now_ms = super::now_ms();
         self.state = PodState::rebuild(&self.pod, sandbox.as_ref(), ip.as_deref(), now_ms);
+        // Where they are and what they show is this process's own knowledge: what is there is found, not made again.
+        if self.pod.spec.as_ref().is_some_and(|s| s.volumes.is_some()) {
+            self.state.volumes = Volumes::Absent;
+        }
         self.collect_last_words();
         if refused.is_some() {
             self.state.verdict = refused;
@@ -156,13 +166,12 @@ impl Worker {
                 }
             }
         }
+        self.tend_volumes().await;
         self.note_waits();
         self.publish();
         self.report().await;
-        Next::Wait(match (wake_ms, self.report_retry_ms) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        })
+        let wakes = [wake_ms, self.report_retry_ms, self.live.wake_ms()];
+        Next::Wait(wakes.into_iter().flatten().min())
     }
 
     /// The newest pod object; ours may be newer than the watch's after a write.
@@ -196,6 +205,7 @@ impl Worker {
                 self.remove_container(&container, attempt).await;
             }
             Action::RemoveSandbox => self.remove_sandbox().await,
+            Action::FreeVolumes => self.free_volumes().await,
             Action::CleanUp => self.clean_up().await,
             Action::DeletePod => self.confirm_deletion().await,
             Action::Exit => {}

@@ -14,9 +14,11 @@ mod client;
 mod connection;
 mod exec;
 pub mod logs;
+mod mount_api;
 mod protocol;
 mod shim;
 mod spec;
+pub mod subpath;
 mod types;
 mod users;
 

@@ -9,9 +9,11 @@ mod adoption;
 mod images;
 mod lifecycle;
 mod logs;
+mod mounts;
 mod refusals;
 mod reset;
 mod streams;
+mod volumes;
 
 use common::TestNode;
 use common::shared::Shared;
@@ -50,5 +52,7 @@ fn main() -> ExitCode {
         ("adoption", adoption::TESTS),
         ("refusals", refusals::TESTS),
         ("reset", reset::TESTS),
+        ("volumes", volumes::TESTS),
+        ("mounts", mounts::TESTS),
     ])
 }

@@ -36,6 +36,8 @@ pub enum Action {
         attempt: u32,
     },
     RemoveSandbox,
+    /// Remove the volumes of a pod that is over and stays in the API.
+    FreeVolumes,
     /// Remove volumes, directories and the address.
     CleanUp,
     /// Confirm the deletion to the API.
@@ -317,7 +319,14 @@ fn finish(pod: &Pod, state: &PodState, now_ms: i64, decision: &mut Decision) {
         stop_running(pod, state, deadline_ms, now_ms, decision);
     } else if matches!(state.sandbox, Sandbox::Alive { .. }) {
         decision.act(Action::RemoveSandbox);
+    } else if !state.volumes_freed && has_volumes(pod) {
+        decision.act(Action::FreeVolumes);
     }
+}
+
+fn has_volumes(pod: &Pod) -> bool {
+    let volumes = pod.spec.as_ref().and_then(|s| s.volumes.as_ref());
+    volumes.is_some_and(|volumes| !volumes.is_empty())
 }
 
 fn stop_running(

@@ -100,6 +100,10 @@ impl World {
                 state.volumes = Volumes::Ready;
                 return;
             }
+            Action::FreeVolumes => {
+                state.volumes_freed = true;
+                "free volumes".to_string()
+            }
             Action::EnsureImage { container } => {
                 state.containers.get_mut(&container).unwrap().image_state = ImageState::Ready;
                 return;

@@ -38,6 +38,8 @@ pub struct Place<'a> {
     pub hostname: &'a str,
     pub host_pid: bool,
     pub unified: bool,
+    /// The mount namespace the shim was started in.
+    pub host_mounts: &'a OwnedFd,
 }
 
 /// A child at work.
@@ -118,6 +120,9 @@ pub fn container(
             .unwrap_or(37),
         oom_score_adj: reachable_oom_score_adj(container.resources.oom_score_adj)?,
     };
+    let mut container = container.clone();
+    super::volumes::stage(place, &mut container.mounts)?;
+    let container = &container;
     let config = spec::config(container, &user, &pod)?;
     let bundle = place.bundle(id);
     fs::create_dir_all(&bundle)

@@ -58,6 +58,8 @@ pub struct Server {
     layout: Layout,
     listener: UnixListener,
     signals: SignalFd,
+    /// The mount namespace the shim was started in.
+    host_mounts: OwnedFd,
     clients: Vec<Client>,
     next_client: u64,
     containers: Vec<Container>,
@@ -86,6 +88,7 @@ impl Server {
         layout: Layout,
         listener: UnixListener,
         signals: SignalFd,
+        host_mounts: OwnedFd,
     ) -> Server {
         Server {
             config,
@@ -93,6 +96,7 @@ impl Server {
             layout,
             listener,
             signals,
+            host_mounts,
             clients: Vec::new(),
             next_client: 0,
             containers: Vec::new(),
@@ -222,6 +226,7 @@ impl Server {
             hostname: &self.config.spec.hostname,
             host_pid: self.config.spec.host_pid,
             unified: self.layout == Layout::Unified,
+            host_mounts: &self.host_mounts,
         }
     }
 

@@ -6,6 +6,8 @@
 
 mod containers;
 mod defaults;
+mod files;
+mod mounts;
 mod quality;
 mod unsupported;
 mod update;
