@@ -20,6 +20,7 @@ mod machine;
 mod manager;
 mod node_status;
 pub mod pod;
+mod provisioner;
 pub mod spec;
 mod volumes;
 mod worker;
@@ -118,6 +119,8 @@ impl Kubelet {
             node_changed: Arc::new(Notify::new()),
             watched: Arc::new(volumes::Watched::new(parts.client.clone())),
         });
+        // Beside the pods' directories: volumes outlive pods.
+        let storage = config.pods_dir.with_file_name("storage");
         let pods = Arc::new(manager::Pods::default());
         let router = http::router(ctx.clone(), pods.clone());
         let node = node_status::run(
@@ -129,9 +132,10 @@ impl Kubelet {
             ctx.node_changed.clone(),
             stop.clone(),
         );
+        let provisioning = provisioner::run(ctx.clone(), storage, stop.clone());
         let managing = manager::run(ctx, pods, parts.events, stop);
         let running = async move {
-            tokio::join!(node, managing, recording);
+            tokio::join!(node, managing, recording, provisioning);
         };
         (Kubelet { router }, running)
     }

@@ -5,8 +5,10 @@
 
 pub mod access;
 pub mod names;
+pub mod node_selector;
 pub mod quantity;
 pub mod selector;
+pub mod storage;
 pub mod time;
 
 mod field_selector;

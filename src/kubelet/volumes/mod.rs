@@ -23,7 +23,7 @@ mod watched;
 pub use claims::resolve as resolve_claims;
 pub use live::{Live, REFRESH_RETRY_MS, USAGE_PERIOD_MS, judge_usage};
 pub use ownership::Ownership;
-pub use remove::{remove_dir, remove_pod, remove_volumes};
+pub use remove::{remove_dir, remove_pod, remove_tree, remove_volumes};
 pub use watched::Watched;
 
 use super::spec::build::DraftMount;

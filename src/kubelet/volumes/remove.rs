@@ -11,11 +11,14 @@ use std::path::Path;
 /// Removes a pod's volumes. Whatever is mounted there is unmounted first, be it a tmpfs of ours or what a privileged
 /// container left behind (`mountPropagation: Bidirectional`): nothing below a mount is a pod's to remove.
 pub fn remove_volumes(dirs: &Dirs, uid: &str) -> Result<(), VolumeError> {
-    for directory in [dirs.volumes(uid), dirs.volumes_in_memory(uid)] {
-        unmount_below(&directory)?;
-        remove_dir(&directory)?;
-    }
-    Ok(())
+    remove_tree(&dirs.volumes(uid))?;
+    remove_tree(&dirs.volumes_in_memory(uid))
+}
+
+/// Removes a directory whose users could mount on it.
+pub fn remove_tree(directory: &Path) -> Result<(), VolumeError> {
+    unmount_below(directory)?;
+    remove_dir(directory)
 }
 
 fn unmount_below(directory: &Path) -> Result<(), VolumeError> {

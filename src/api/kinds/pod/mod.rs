@@ -14,6 +14,8 @@ mod update;
 mod validate;
 mod volumes;
 
+pub use volumes::HOST_PATH_TYPES;
+
 use super::status::{keep_status, only_status, put};
 use super::{FieldError, Strategy, metadata};
 use crate::object::access::{integer, present, text};

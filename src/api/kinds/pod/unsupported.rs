@@ -114,7 +114,6 @@ const FIELDS: &[(&str, Asked)] = &[
     ("spec.volumes[].cephfs", named),
     ("spec.volumes[].cinder", named),
     ("spec.volumes[].csi", named),
-    ("spec.volumes[].ephemeral", named),
     ("spec.volumes[].fc", named),
     ("spec.volumes[].flexVolume", named),
     ("spec.volumes[].flocker", named),
@@ -123,7 +122,6 @@ const FIELDS: &[(&str, Asked)] = &[
     ("spec.volumes[].glusterfs", named),
     ("spec.volumes[].iscsi", named),
     ("spec.volumes[].nfs", named),
-    ("spec.volumes[].persistentVolumeClaim", named),
     ("spec.volumes[].photonPersistentDisk", named),
     ("spec.volumes[].portworxVolume", named),
     (

@@ -1,15 +1,15 @@
 //! Validation of a pod's volumes.
 
 use super::files;
-use crate::api::kinds::FieldError;
 use crate::api::kinds::errors::Errors;
+use crate::api::kinds::{FieldError, persistent_volume_claim};
 use crate::object::access::{list, present, text};
 use crate::object::names;
 use crate::object::quantity::Quantity;
 use serde_json::Value;
 use std::collections::HashSet;
 
-const HOST_PATH_TYPES: [&str; 8] = [
+pub const HOST_PATH_TYPES: [&str; 8] = [
     "",
     "BlockDevice",
     "CharDevice",
@@ -98,6 +98,15 @@ fn validate_source(volume: &Value, source: &str, at: &str, errors: &mut Errors) 
             let policies = ["Always", "IfNotPresent", "Never"];
             let policy = text(source_value, "/pullPolicy");
             errors.one_of(format!("{at}.pullPolicy"), policy, &policies);
+        }
+        "ephemeral" => {
+            let at = format!("{at}.volumeClaimTemplate");
+            if present(source_value, "/volumeClaimTemplate") {
+                let spec = &source_value["volumeClaimTemplate"]["spec"];
+                persistent_volume_claim::validate_spec(spec, &format!("{at}.spec"), errors);
+            } else {
+                errors.push(FieldError::required(at, ""));
+            }
         }
         "persistentVolumeClaim" => {
             if text(source_value, "/claimName").is_empty() {
