@@ -4,6 +4,7 @@
 //! Knows nothing of storage, HTTP or nodes; every function here is pure.
 
 pub mod access;
+pub mod claims;
 pub mod names;
 pub mod node_selector;
 pub mod quantity;

@@ -6,6 +6,7 @@ mod busybox;
 mod common;
 
 mod adoption;
+mod claims;
 mod images;
 mod lifecycle;
 mod logs;
@@ -54,5 +55,6 @@ fn main() -> ExitCode {
         ("reset", reset::TESTS),
         ("volumes", volumes::TESTS),
         ("mounts", mounts::TESTS),
+        ("claims", claims::TESTS),
     ])
 }

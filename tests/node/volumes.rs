@@ -49,8 +49,11 @@ pub fn output(node: &TestNode, space: &str, name: &str, manifest: &str) -> Strin
 
 /// What a command in the pod's container prints.
 pub fn inside(node: &TestNode, space: &str, name: &str, command: &str) -> String {
-    node.kubectl(&["-n", space, "exec", name, "--", "sh", "-c", command])
-        .stdout
+    let ran = node.kubectl(&["-n", space, "exec", name, "--", "sh", "-c", command]);
+    if ran.stdout.is_empty() {
+        return ran.stderr;
+    }
+    ran.stdout
 }
 
 #[track_caller]

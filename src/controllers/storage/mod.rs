@@ -9,7 +9,6 @@
 //! knows about directories, nor which node is the best: the scheduler names it on the claim.
 
 mod act;
-mod bind;
 mod plan;
 mod snapshot;
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! What is to be written. Each list is carried out in order and broken off at its first failure.
 
 use super::Action;
-use super::bind::{choose, mismatch, refers_to};
 use super::snapshot::{Key, Snapshot, key};
+use crate::object::claims::{choose, mismatch, refers_to};
 use crate::object::storage::{
     BIND_COMPLETED, BOUND_BY_CONTROLLER, CLAIM_FINALIZER, NO_PROVISIONER, PROVISIONED_BY,
     SELECTED_NODE, STORAGE_PROVISIONER, VOLUME_FINALIZER,

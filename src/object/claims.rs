@@ -1,7 +1,7 @@
-//! Which volume a claim gets.
+//! Which volume a claim may have.
 
-use crate::object::quantity::Quantity;
-use crate::object::selector::LabelSelector;
+use super::quantity::Quantity;
+use super::selector::LabelSelector;
 use k8s_openapi::api::core::v1::{ObjectReference, PersistentVolume, PersistentVolumeClaim};
 use serde_json::json;
 
