@@ -13,6 +13,7 @@ pub mod cgroups;
 mod client;
 mod connection;
 mod exec;
+mod held;
 pub mod logs;
 mod mount_api;
 mod protocol;

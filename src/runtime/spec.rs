@@ -155,7 +155,8 @@ pub fn capabilities(
         .into_iter()
         .filter(|name| {
             if security.privileged {
-                return true;
+                let number = CAPABILITIES_ALL.iter().position(|n| n == name);
+                return number.is_none_or(super::held::is_held);
             }
             // As containerd: ALL first, then single names; a single add wins over drop ALL.
             let base = (default(name) || has(&add, "ALL")) && !has(&drop, "ALL");

@@ -68,7 +68,9 @@ impl Storage {
             let name = &wanted.name;
             let Some(claim) = self.claims.get(&(pod.namespace.clone(), name.clone())) else {
                 return Err(if wanted.ephemeral {
-                    format!("waiting for ephemeral volume controller to create the persistentvolumeclaim {name:?}")
+                    format!(
+                        "waiting for ephemeral volume controller to create the persistentvolumeclaim {name:?}"
+                    )
                 } else {
                     format!("persistentvolumeclaim {name:?} not found")
                 });
@@ -77,7 +79,11 @@ impl Storage {
                 return Err(format!("persistentvolumeclaim {name:?} is being deleted"));
             }
             let spec = claim.spec.clone().unwrap_or_default();
-            let alone = spec.access_modes.iter().flatten().any(|m| m == "ReadWriteOncePod");
+            let alone = spec
+                .access_modes
+                .iter()
+                .flatten()
+                .any(|m| m == "ReadWriteOncePod");
             if alone && in_use(name) {
                 return Err("node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode".to_owned());
             }
@@ -152,7 +158,9 @@ impl Storage {
         let reference = |v: &PersistentVolume| v.spec.as_ref().and_then(|s| s.claim_ref.clone());
         let fits = |v: &&PersistentVolume| {
             v.metadata.deletion_timestamp.is_none()
-                && !kept.iter().any(|kept| Some(*kept) == v.metadata.name.as_deref())
+                && !kept
+                    .iter()
+                    .any(|kept| Some(*kept) == v.metadata.name.as_deref())
                 && mismatch(v, claim).is_none()
                 && reachable(v, node)
         };

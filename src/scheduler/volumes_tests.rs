@@ -7,7 +7,9 @@ use serde_json::Value;
 
 fn storage(volumes: &[Value], claims: &[Value]) -> Storage {
     fn typed<K: serde::de::DeserializeOwned>(list: &[Value]) -> Event<K> {
-        let all = list.iter().map(|v| serde_json::from_value(v.clone()).unwrap());
+        let all = list
+            .iter()
+            .map(|v| serde_json::from_value(v.clone()).unwrap());
         Event::Restarted(all.collect())
     }
     let mut storage = Storage::default();
@@ -59,9 +61,18 @@ fn claims_that_no_node_can_serve_now() {
     let ending = json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}});
     for (claims, want) in [
         (vec![], "persistentvolumeclaim \"c\" not found"),
-        (vec![claim_of("now", &ending)], "persistentvolumeclaim \"c\" is being deleted"),
-        (vec![claim_of("now", &json!({}))], "pod has unbound immediate PersistentVolumeClaims"),
-        (vec![claim_of("none", &json!({}))], "pod has unbound immediate PersistentVolumeClaims"),
+        (
+            vec![claim_of("now", &ending)],
+            "persistentvolumeclaim \"c\" is being deleted",
+        ),
+        (
+            vec![claim_of("now", &json!({}))],
+            "pod has unbound immediate PersistentVolumeClaims",
+        ),
+        (
+            vec![claim_of("none", &json!({}))],
+            "pod has unbound immediate PersistentVolumeClaims",
+        ),
         (
             vec![claim_of("now", &bound)],
             "node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode",
@@ -79,7 +90,8 @@ fn claims_that_no_node_can_serve_now() {
 
 #[test]
 fn a_bound_volume_pins_its_node() {
-    let bound = json!({"metadata": {"annotations": {BIND_COMPLETED: "yes"}}, "spec": {"volumeName": "v"}});
+    let bound =
+        json!({"metadata": {"annotations": {BIND_COMPLETED: "yes"}}, "spec": {"volumeName": "v"}});
     let storage = storage(&[volume_on("a", "late")], &[claim_of("late", &bound)]);
     let needs = storage.needs(&pod(), |_| false).unwrap();
     assert_eq!(storage.steps(&needs, &node("a")), Ok(vec![]));

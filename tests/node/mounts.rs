@@ -350,9 +350,12 @@ fn nothing_stays_mounted() {
             "{.status.phase}",
             "Running",
         );
-        assert_eq!(
-            inside(&node, "default", &name, "ls /image"),
-            "group\nmark\npasswd\n"
+        wait_inside(
+            &node,
+            "default",
+            &name,
+            "ls /image",
+            "group\nmark\npasswd\n",
         );
         node.kubectl(&["delete", "pod", &name, "--wait=false"])
             .must();
