@@ -166,11 +166,11 @@ impl Worker {
                 }
             }
         }
-        self.tend_volumes().await;
+        let volumes_ms = self.tend_volumes().await;
         self.note_waits();
         self.publish();
         self.report().await;
-        let wakes = [wake_ms, self.report_retry_ms, self.live.wake_ms()];
+        let wakes = [wake_ms, self.report_retry_ms, volumes_ms];
         Next::Wait(wakes.into_iter().flatten().min())
     }
 

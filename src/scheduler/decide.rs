@@ -22,6 +22,9 @@ pub enum Decision {
     Unschedulable(String),
 }
 
+/// Whether its claims chose the node already, its score, and chance.
+type Rank = (bool, i128, u64);
+
 /// Chooses the best of the nodes that pass every filter. Equal scores are settled by `seed`, so that pods spread
 /// and a simulation can repeat itself.
 pub fn decide<'a>(
@@ -39,7 +42,7 @@ pub fn decide<'a>(
             return Decision::Unschedulable(format!("0/{count} nodes are available: {why}."));
         }
     };
-    let mut best: Option<((bool, i128, u64), &NodeInfo, Vec<Step>)> = None;
+    let mut best: Option<(Rank, &NodeInfo, Vec<Step>)> = None;
     let mut against: BTreeMap<String, usize> = BTreeMap::new();
     let mut count = 0_usize;
     for (node, used) in nodes {

@@ -43,7 +43,7 @@ const BACK_OFF_LAST: Duration = Duration::from_secs(10);
 enum Written {
     Told,
     Bound(PodKey),
-    Failed(PodInfo, ClientError),
+    Failed(Box<PodInfo>, ClientError),
 }
 
 /// Runs until `stop`.
@@ -130,7 +130,7 @@ fn write(client: &Client, pod: PodInfo, decision: Decision) -> Option<BoxFuture<
             async move {
                 match volumes::claim(&client, &pod.namespace, &node, &steps).await {
                     Ok(()) => Written::Told,
-                    Err(error) => Written::Failed(pod, error),
+                    Err(error) => Written::Failed(Box::new(pod), error),
                 }
             }
             .boxed(),
@@ -144,7 +144,7 @@ fn write(client: &Client, pod: PodInfo, decision: Decision) -> Option<BoxFuture<
                         report::scheduled(&client, &pod, &node).await;
                         Written::Bound(pod.key())
                     }
-                    Err(error) => Written::Failed(pod, error),
+                    Err(error) => Written::Failed(Box::new(pod), error),
                 }
             }
             .boxed(),

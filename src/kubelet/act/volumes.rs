@@ -154,13 +154,13 @@ impl Worker {
         }
     }
 
-    /// Brings files up to date, and looks at volumes that have a limit; both only when due.
-    pub(in crate::kubelet) async fn tend_volumes(&mut self) {
+    /// Brings files up to date, and looks at volumes that have a limit; both only when due. Returns when to come back.
+    pub(in crate::kubelet) async fn tend_volumes(&mut self) -> Option<i64> {
         let over = self.state.termination.is_some()
             || self.state.verdict.is_some()
             || self.state.volumes != Volumes::Ready;
         if over {
-            return;
+            return None;
         }
         let now_ms = now_ms();
         if self.live.is_stale(&self.pod, now_ms) {
@@ -169,6 +169,7 @@ impl Worker {
         if self.live.usage_ms.is_some_and(|at| at <= now_ms) {
             self.judge_usage().await;
         }
+        self.live.wake_ms()
     }
 
     async fn refresh_files(&mut self) {

@@ -108,10 +108,8 @@ fn validate_source(volume: &Value, source: &str, at: &str, errors: &mut Errors) 
                 errors.push(FieldError::required(at, ""));
             }
         }
-        "persistentVolumeClaim" => {
-            if text(source_value, "/claimName").is_empty() {
-                errors.push(FieldError::required(format!("{at}.claimName"), ""));
-            }
+        "persistentVolumeClaim" if text(source_value, "/claimName").is_empty() => {
+            errors.push(FieldError::required(format!("{at}.claimName"), ""));
         }
         _ => {}
     }

@@ -88,40 +88,37 @@ fn pod_memory_limit(pod: &Pod) -> Option<i64> {
 /// `HugePages-2Mi` names its pages; `HugePages` takes the one size the pod's containers ask for.
 fn page_bytes(pod: &Pod, medium: &str) -> Result<u64, ConfigError> {
     let size = match medium.strip_prefix("HugePages-") {
-        Some(size) => size.to_string(),
-        None => {
-            let mut sizes: Vec<String> = crate::kubelet::pod::state::containers(pod)
-                .filter_map(|(_, c)| c.resources.as_ref())
-                .flat_map(|r| r.requests.iter().chain(&r.limits))
-                .flat_map(|amounts| amounts.keys())
-                .filter_map(|name| name.strip_prefix("hugepages-"))
-                .map(str::to_string)
-                .collect();
-            sizes.sort();
-            sizes.dedup();
-            match sizes.as_slice() {
-                [size] => size.clone(),
-                [] => {
-                    return Err(ConfigError(
-                        "no huge pages are requested by the pod, so medium \"HugePages\" has no page size"
-                            .to_string(),
-                    ));
-                }
-                _ => {
-                    return Err(ConfigError(format!(
-                        "the pod requests huge pages of {}: name one in the medium, as HugePages-{}",
-                        sizes.join(" and "),
-                        sizes[0]
-                    )));
-                }
-            }
-        }
+        Some(size) if !size.is_empty() => size.to_string(),
+        _ => requested_size(pod)?,
     };
     let bytes = Quantity::parse(&size).map_err(ConfigError)?.value();
     u64::try_from(bytes)
         .ok()
         .filter(|bytes| *bytes > 0)
         .ok_or_else(|| ConfigError(format!("{size:?} is no size of huge pages")))
+}
+
+fn requested_size(pod: &Pod) -> Result<String, ConfigError> {
+    let mut sizes: Vec<String> = crate::kubelet::pod::state::containers(pod)
+        .filter_map(|(_, c)| c.resources.as_ref())
+        .flat_map(|r| r.requests.iter().chain(&r.limits))
+        .flat_map(|amounts| amounts.keys())
+        .filter_map(|name| name.strip_prefix("hugepages-"))
+        .map(str::to_string)
+        .collect();
+    sizes.sort();
+    sizes.dedup();
+    match sizes.as_slice() {
+        [size] => Ok(size.clone()),
+        [] => Err(ConfigError(
+            "no huge pages are requested by the pod, so medium \"HugePages\" has no page size"
+                .to_string(),
+        )),
+        [first, ..] => Err(ConfigError(format!(
+            "the pod requests huge pages of {}: name one in the medium, as HugePages-{first}",
+            sizes.join(" and ")
+        ))),
+    }
 }
 
 #[cfg(test)]

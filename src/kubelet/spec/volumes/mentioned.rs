@@ -42,6 +42,12 @@ pub fn mentioned(pod: &Pod) -> (Vec<String>, Vec<String>) {
     (tidy(maps), tidy(secrets))
 }
 
+/// Images that are volumes of a pod.
+pub fn volume_images(pod: &Pod) -> impl Iterator<Item = &str> {
+    let volumes = pod.spec.iter().flat_map(|s| s.volumes.iter().flatten());
+    volumes.filter_map(|volume| volume.image.as_ref()?.reference.as_deref())
+}
+
 fn tidy(mut names: Vec<String>) -> Vec<String> {
     names.retain(|name| !name.is_empty());
     names.sort();

@@ -10,7 +10,7 @@ mod mentioned;
 
 pub use empty_dir::size_limit;
 pub use files::{TokenKey, TokenWish, token_wishes};
-pub use mentioned::{mentioned, mentioned_in_files};
+pub use mentioned::{mentioned, mentioned_in_files, volume_images};
 
 use super::{ConfigError, NodeFacts, Sources};
 use k8s_openapi::api::core::v1::{PersistentVolume, Pod, Volume};
