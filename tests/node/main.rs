@@ -7,10 +7,13 @@ mod common;
 
 mod adoption;
 mod claims;
+mod crashes;
+mod endurance;
 mod images;
 mod lifecycle;
 mod logs;
 mod mounts;
+mod outcomes;
 mod refusals;
 mod reset;
 mod streams;
@@ -52,6 +55,9 @@ fn main() -> ExitCode {
         ("images", images::TESTS),
         ("adoption", adoption::TESTS),
         ("refusals", refusals::TESTS),
+        ("outcomes", outcomes::TESTS),
+        ("crashes", crashes::TESTS),
+        ("endurance", endurance::TESTS),
         ("reset", reset::TESTS),
         ("volumes", volumes::TESTS),
         ("mounts", mounts::TESTS),
