@@ -1,6 +1,7 @@
 //! How volumes are mounted: below sub paths, with propagation, of the host, of images; and that nothing stays mounted.
 
 use crate::common::{TestNode, eventually, run};
+use crate::crashes::crash_at;
 use crate::volumes::{apply, inside, output, pod, wait_inside};
 use crate::{import_busybox, namespace};
 use std::path::Path;
@@ -337,34 +338,51 @@ fn nothing_stays_mounted() {
     );
     node.kubectl(&["delete", "pod", "plain"]).must();
     assert_eq!(mounted(&node), before);
-    // Killed while the pod is being made, at whatever step that is, and while it is being taken away.
-    for (round, pause_ms) in [20, 70, 200].into_iter().enumerate() {
+    // The node dies while the pod is made, and while it is taken away.
+    for (round, point) in [
+        "after PrepareVolumes",
+        "after StartContainer",
+        "before CleanUp",
+        "after CleanUp",
+    ]
+    .into_iter()
+    .enumerate()
+    {
         let name = format!("cut-{round}");
-        node.apply(&many_mounts(&name));
-        std::thread::sleep(std::time::Duration::from_millis(pause_ms));
-        node.kill_hard();
-        node.up();
-        node.wait_for(
-            "default",
-            &format!("pod/{name}"),
-            "{.status.phase}",
-            "Running",
-        );
-        wait_inside(
-            &node,
-            "default",
-            &name,
-            "ls /image",
-            "group\nmark\npasswd\n",
-        );
-        node.kubectl(&["delete", "pod", &name, "--wait=false"])
-            .must();
-        std::thread::sleep(std::time::Duration::from_millis(pause_ms));
-        node.kill_hard();
-        node.up();
+        if point.ends_with("CleanUp") {
+            node.apply(&many_mounts(&name));
+            node.wait_for(
+                "default",
+                &format!("pod/{name}"),
+                "{.status.phase}",
+                "Running",
+            );
+            crash_at(&mut node, point, |node| {
+                node.kubectl(&["delete", "pod", &name, "--wait=false"])
+                    .must();
+            });
+        } else {
+            crash_at(&mut node, point, |node| {
+                node.apply(&many_mounts(&name));
+            });
+            node.wait_for(
+                "default",
+                &format!("pod/{name}"),
+                "{.status.phase}",
+                "Running",
+            );
+            wait_inside(
+                &node,
+                "default",
+                &name,
+                "ls /image",
+                "group\nmark\npasswd\n",
+            );
+            node.kubectl(&["delete", "pod", &name]).must();
+        }
         assert!(
             eventually(|| mounted(&node) == before),
-            "{:?}\n{}",
+            "{point}: {:?}\n{}",
             mounted(&node),
             crate::common::tail(&node.log(), 40)
         );

@@ -106,3 +106,40 @@ where
 fn version_of<K: Metadata<Ty = ObjectMeta>>(object: &K) -> Option<String> {
     object.metadata().resource_version.clone()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::controllers::fake_door;
+    use serde_json::json;
+
+    #[tokio::test]
+    async fn pods_share_a_watch_and_the_last_ends_it() {
+        let maps = json!({"items": [{"metadata": {"name": "m", "namespace": "n", "resourceVersion": "7"}}]});
+        let lists = [
+            ("/api/v1/namespaces/n/configmaps", maps),
+            ("/api/v1/namespaces/n/secrets", json!({"items": []})),
+        ];
+        let (client, _told) = fake_door::client(&lists);
+        let watched = Watched::new(client);
+        let key = (Kind::ConfigMap, "n".to_string(), "m".to_string());
+        let (one, two) = (watched.subscribe(&key), watched.subscribe(&key));
+        assert!(Arc::ptr_eq(&one, &two));
+        let mut version = one.version.clone();
+        let seen = version.wait_for(|version| version.is_some()).await;
+        assert_eq!(*seen.unwrap(), Some(Some("7".to_string())));
+        let absent = watched.subscribe(&(Kind::Secret, "n".to_string(), "s".to_string()));
+        let mut version = absent.version.clone();
+        let seen = version.wait_for(|version| version.is_some()).await;
+        assert_eq!(*seen.unwrap(), Some(None));
+        let mut ended = one.version.clone();
+        drop((one, two));
+        assert!(
+            ended.wait_for(|_| false).await.is_err(),
+            "nobody follows any more"
+        );
+        assert!(!Arc::ptr_eq(&watched.subscribe(&key), &absent));
+        assert_eq!(watched.subscriptions.lock().unwrap().len(), 2);
+    }
+}
