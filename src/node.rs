@@ -9,7 +9,7 @@ pub mod record;
 use crate::api::{self, Api, NodeDoor, User};
 use crate::client::Client;
 use crate::image::Images;
-use crate::kubelet::{Kubelet, KubeletConfig, Parts};
+use crate::kubelet::{Kubelet, KubeletConfig, Parts, Settings};
 use crate::mesh::identity;
 use crate::network::{Network, NetworkConfig, PodCidr};
 use crate::profile::Profile;
@@ -45,6 +45,8 @@ pub struct NodeConfig {
     pub pod_cidr: PodCidr,
     pub cgroup_root: String,
     pub profile: Profile,
+    /// What is kept back from pods and when they are given up.
+    pub settings: Settings,
 }
 
 impl NodeConfig {
@@ -196,6 +198,7 @@ impl Node {
             pods_dir: config.data_dir.join("pods"),
             run_dir: config.run_dir.join("kubelet"),
             profile: config.profile,
+            settings: config.settings,
         };
         let (kubelet, running) = Kubelet::new(kubelet_config, parts, self.stop.child_token());
         let _ = own.kubelet.set(kubelet);

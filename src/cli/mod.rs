@@ -30,6 +30,7 @@ mod kubeconfig;
 mod logs;
 mod manifest;
 mod node_args;
+mod pressure_args;
 mod print;
 mod reset;
 mod resource_args;

@@ -1,6 +1,7 @@
 //! `coracle up`: this node in the foreground.
 
 use super::node_args::{self, parse_bridge, parse_cgroup_root, parse_pod_cidr};
+use super::pressure_args::PressureArgs;
 use super::{Outcome, heap, host};
 use crate::network::PodCidr;
 use crate::node::record;
@@ -37,10 +38,13 @@ pub struct UpArgs {
     /// Firmware profile; default: the one for this board.
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
+    #[command(flatten)]
+    pressure: PressureArgs,
 }
 
 pub fn run(args: UpArgs, data_dir: PathBuf) -> Outcome {
     let profile = node_args::profile(args.profile.as_deref())?;
+    let settings = args.pressure.settings(&profile)?;
     let node_name = node_args::node_name(args.node_name)?;
     host::require_root("up")?;
     log_to_stderr("info");
@@ -54,6 +58,7 @@ pub fn run(args: UpArgs, data_dir: PathBuf) -> Outcome {
         pod_cidr: args.pod_cidr,
         cgroup_root: args.cgroup_root,
         profile,
+        settings,
     };
     heap::keep_small();
     let runtime = runtime(&config.profile)?;

@@ -2,7 +2,8 @@
 
 use super::Context;
 use super::admit::{Room, admit};
-use super::pod::state::{PodState, Verdict, containers};
+use super::eviction::{self, Eviction};
+use super::pod::state::{PodState, Record, Verdict, containers};
 use super::volumes;
 use super::worker::Worker;
 use crate::client::informer::{Event, Scope, informer};
@@ -10,6 +11,7 @@ use crate::runtime::RuntimeEvent;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -21,6 +23,10 @@ pub struct Wanted {
     pub pod: Arc<Pod>,
     /// The pod is out of the API.
     pub gone: bool,
+    /// The node gives the pod up.
+    pub eviction: Option<Eviction>,
+    /// How often disk was asked back: ended runs that wait for their restart are removed at once.
+    pub reclaims: u32,
 }
 
 /// What others may know of a pod here.
@@ -39,6 +45,11 @@ pub struct ContainerView {
     pub running: bool,
     /// Why it waits, as its status says.
     pub waiting: Option<String>,
+    /// Of the newest run; empty and 0 before the first.
+    pub id: String,
+    pub started_ms: i64,
+    /// The image of the newest run, as its status names it.
+    pub image: String,
 }
 
 impl View {
@@ -60,6 +71,9 @@ impl View {
                     attempt: record.and_then(|r| r.attempt()),
                     running: record.is_some_and(|r| r.is_running()),
                     waiting: waiting(&c.name),
+                    id: record.map(|r| r.id().to_owned()).unwrap_or_default(),
+                    started_ms: record.map_or(0, Record::started_ms),
+                    image: record.map(|r| r.image.clone()).unwrap_or_default(),
                 };
                 (c.name.clone(), view)
             })
@@ -85,6 +99,7 @@ struct Handle {
 #[derive(Default)]
 pub struct Pods {
     handles: Mutex<HashMap<String, Handle>>,
+    listed: AtomicBool,
 }
 
 impl Pods {
@@ -103,6 +118,35 @@ impl Pods {
         matching
             .min_by_key(|h| h.wanted.borrow().gone)
             .map(|h| h.view.clone())
+    }
+
+    /// True once every pod bound here is known.
+    pub fn is_listed(&self) -> bool {
+        self.listed.load(Ordering::Acquire)
+    }
+
+    /// Gives a pod up; its view tells when it is over. `None`: it is not here.
+    pub fn evict(&self, uid: &str, eviction: Eviction) -> Option<watch::Receiver<View>> {
+        let handles = self.lock();
+        let handle = handles.get(uid)?;
+        handle.wanted.send_modify(|wanted| {
+            wanted.eviction.get_or_insert(eviction);
+        });
+        Some(handle.view.clone())
+    }
+
+    /// Asks every worker to remove ended runs now.
+    pub fn reclaim_dead(&self) {
+        for handle in self.lock().values() {
+            handle
+                .wanted
+                .send_modify(|wanted| wanted.reclaims = wanted.reclaims.wrapping_add(1));
+        }
+    }
+
+    /// Of every pod here.
+    pub fn uids(&self) -> HashSet<String> {
+        self.lock().keys().cloned().collect()
     }
 
     pub fn views(&self) -> Vec<View> {
@@ -184,6 +228,7 @@ impl Manager {
                 for pod in list {
                     self.applied(pod).await;
                 }
+                self.pods.listed.store(true, Ordering::Release);
             }
             Event::Applied(pod) => self.applied(pod).await,
             Event::Deleted(pod) => {
@@ -214,6 +259,8 @@ impl Manager {
         let (wanted_tx, wanted) = watch::channel(Wanted {
             pod: pod.clone(),
             gone: false,
+            eviction: None,
+            reclaims: 0,
         });
         let (view_tx, view) = watch::channel(View::of(&pod, &PodState::default()));
         let worker = Worker::new(self.ctx.clone(), pod, wanted, view_tx);
@@ -238,6 +285,7 @@ impl Manager {
         {
             return None;
         }
+        let pressure = *self.ctx.pressure.borrow();
         let others: Vec<Arc<Pod>> = self
             .pods
             .lock()
@@ -250,7 +298,9 @@ impl Manager {
             facts: self.ctx.facts.clone(),
             labels: self.node_labels(pod).await,
         };
-        let refused = admit(pod, others.iter().map(AsRef::as_ref), &room).err()?;
+        let refused = eviction::admit(pod, pressure)
+            .and_then(|()| admit(pod, others.iter().map(AsRef::as_ref), &room))
+            .err()?;
         tracing::warn!(pod = %format!("{}/{}", pod.metadata.namespace.as_deref().unwrap_or_default(),
             pod.metadata.name.as_deref().unwrap_or_default()), reason = refused.reason, "pod refused: {}", refused.message);
         let message = refused
@@ -264,6 +314,7 @@ impl Manager {
             "OutOfcpu" => "OutOfcpu",
             "OutOfmemory" => "OutOfmemory",
             "NodeAffinity" => "NodeAffinity",
+            eviction::REASON => eviction::REASON,
             _ => "OutOfResources",
         };
         self.ctx

@@ -11,8 +11,11 @@
 
 mod act;
 mod admit;
+mod counters;
 mod dirs;
 mod events;
+mod eviction;
+mod gc;
 mod http;
 mod images;
 mod last_words;
@@ -21,6 +24,7 @@ mod manager;
 mod node_status;
 pub mod pod;
 pub mod spec;
+mod stats;
 mod volumes;
 mod worker;
 
@@ -35,7 +39,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 pub struct KubeletConfig {
@@ -48,7 +52,11 @@ pub struct KubeletConfig {
     /// A directory of the kubelet's own on tmpfs: volumes of Secrets and ConfigMaps, termination messages.
     pub run_dir: PathBuf,
     pub profile: Profile,
+    /// What is kept back from pods and when they are given up.
+    pub settings: Settings,
 }
+
+pub use eviction::{Flags as EvictionFlags, Settings};
 
 /// What the kubelet works with; node.rs hands them over.
 pub struct Parts {
@@ -74,6 +82,9 @@ struct Context {
     logs: LogProfile,
     /// Something the node's object shows has changed.
     node_changed: Arc<Notify>,
+    /// Conditions under which fewer pods are taken.
+    pressure: watch::Receiver<eviction::Pressure>,
+    counters: Arc<counters::Counters>,
 }
 
 /// Clones share one kubelet.
@@ -95,9 +106,45 @@ impl Kubelet {
             &config.pod_cidr,
             config.profile.pods_max,
             &config.pods_dir,
+            Arc::new(config.settings.clone()),
         ));
         let (recorder, recording) =
             events::Recorder::new(parts.client.clone(), config.node_name.clone(), stop.clone());
+        let dirs = dirs::Dirs {
+            pods: config.pods_dir.clone(),
+            run: config.run_dir,
+        };
+        let pods = Arc::new(manager::Pods::default());
+        let counters = Arc::new(counters::Counters::default());
+        let node_changed = Arc::new(Notify::new());
+        let stats = Arc::new(stats::Stats::new(
+            parts.runtime.clone(),
+            pods.clone(),
+            dirs.clone(),
+        ));
+        let collector = Arc::new(gc::Collector {
+            images: parts.images.clone(),
+            pods: pods.clone(),
+            dirs: dirs.clone(),
+            settings: config.settings.image_gc,
+            counters: counters.clone(),
+            recorder: recorder.clone(),
+            node_name: config.node_name.clone(),
+            node_changed: node_changed.clone(),
+            state: tokio::sync::Mutex::default(),
+        });
+        let eviction_parts = eviction::Parts {
+            pods: pods.clone(),
+            stats: stats.clone(),
+            collector: collector.clone(),
+            counters: counters.clone(),
+            recorder: recorder.clone(),
+            dirs: dirs.clone(),
+            node_name: config.node_name.clone(),
+            node_changed: node_changed.clone(),
+        };
+        let (evictions, pressure) =
+            eviction::Manager::new(eviction_parts, Arc::new(config.settings));
         let ctx = Arc::new(Context {
             node_name: config.node_name.clone(),
             client: parts.client.clone(),
@@ -105,30 +152,33 @@ impl Kubelet {
             network: parts.network,
             puller: images::Puller::new(parts.images.clone()),
             recorder: recorder.clone(),
-            dirs: dirs::Dirs {
-                pods: config.pods_dir.clone(),
-                run: config.run_dir,
-            },
+            dirs,
             facts: fixed.facts(),
             labels: fixed.labels(),
             pods_max: config.profile.pods_max,
             logs: config.profile.logs.clone(),
-            node_changed: Arc::new(Notify::new()),
+            node_changed,
+            pressure: pressure.clone(),
+            counters,
         });
-        let pods = Arc::new(manager::Pods::default());
-        let router = http::router(ctx.clone(), pods.clone());
+        let router = http::router(ctx.clone(), pods.clone(), stats);
         let node = node_status::run(
             parts.client,
             fixed,
             parts.images,
-            config.pods_dir,
+            pressure,
             recorder,
             ctx.node_changed.clone(),
             stop.clone(),
         );
+        let evicting = evictions.run(stop.clone());
+        let collecting = {
+            let stop = stop.clone();
+            async move { collector.run(stop).await }
+        };
         let managing = manager::run(ctx, pods, parts.events, stop);
         let running = async move {
-            tokio::join!(node, managing, recording);
+            tokio::join!(node, managing, recording, evicting, collecting);
         };
         (Kubelet { router }, running)
     }

@@ -45,6 +45,9 @@ pub struct Worker {
     pub(super) pause_until_ms: Option<i64>,
     written: Option<PodStatus>,
     report_retry_ms: Option<i64>,
+    /// Requests for disk space seen so far, and whether the newest is still to be met.
+    reclaims: u32,
+    pub(super) must_reclaim: bool,
 }
 
 enum Next {
@@ -73,6 +76,8 @@ impl Worker {
             pause_until_ms: None,
             written: None,
             report_retry_ms: None,
+            reclaims: 0,
+            must_reclaim: false,
         }
     }
 
@@ -132,6 +137,7 @@ impl Worker {
         for _ in 0..ROUNDS_MAX {
             self.refresh();
             self.observe().await;
+            self.reclaim().await;
             let now_ms = super::now_ms();
             advance(&self.pod, &mut self.state, now_ms);
             if let Some(until) = self.pause_until_ms {
@@ -172,6 +178,10 @@ impl Worker {
             self.pod = wanted.pod.clone();
         }
         self.state.gone |= wanted.gone;
+        let (eviction, reclaims) = (wanted.eviction.clone(), wanted.reclaims);
+        drop(wanted);
+        self.take_eviction(eviction);
+        self.must_reclaim |= std::mem::replace(&mut self.reclaims, reclaims) != reclaims;
     }
 
     async fn observe(&mut self) {

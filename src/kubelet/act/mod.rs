@@ -3,6 +3,7 @@
 
 mod container;
 mod end;
+mod evict;
 mod image;
 mod sandbox;
 mod volumes;

@@ -140,7 +140,6 @@ const FIELDS: &[(&str, Asked)] = &[
     ("spec.volumes[].csi", named),
     ("spec.volumes[].downwardAPI", named),
     ("spec.volumes[].emptyDir.medium", given),
-    ("spec.volumes[].emptyDir.sizeLimit", named),
     ("spec.volumes[].ephemeral", named),
     ("spec.volumes[].fc", named),
     ("spec.volumes[].flexVolume", named),
