@@ -212,6 +212,13 @@ impl Node {
             "controllers",
             crate::controllers::run(client("system:kube-controller-manager", &[]), stop.clone()),
         );
+        self.run(
+            "node-taints",
+            crate::controllers::node_taints::run(
+                client("system:kube-controller-manager", &[]),
+                stop.clone(),
+            ),
+        );
         self.run("expire-events", api::expire_events::run(api, stop));
         Ok(())
     }

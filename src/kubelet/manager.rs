@@ -38,7 +38,7 @@ pub struct View {
     pub over: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ContainerView {
     /// The newest run that left a log.
     pub attempt: Option<u32>,

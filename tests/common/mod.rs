@@ -24,6 +24,8 @@ pub struct TestNode {
     bridge: String,
     pod_cidr: String,
     pub profile: &'static str,
+    /// More arguments of `coracle up`, taken at the next start.
+    pub arguments: Vec<String>,
     process: Option<Child>,
 }
 
@@ -58,6 +60,7 @@ impl TestNode {
                 (process / 100 + u32::from(number) * 7) % 256
             ),
             profile: "generic-x86_64",
+            arguments: Vec::new(),
             process: None,
         }
     }
@@ -105,7 +108,16 @@ impl TestNode {
             .args(["--bridge", &self.bridge])
             .args(["--pod-cidr", &self.pod_cidr])
             .args(["--profile", self.profile])
-            .args(["--cgroup-root", &format!("coracle-{}", self.name)]);
+            .args(["--cgroup-root", &format!("coracle-{}", self.name)])
+            .args(&self.arguments);
+        // The machine the tests run on may be fuller than a board should be: only a test about that gives up pods.
+        let given = |flag: &str| self.arguments.iter().any(|one| one.starts_with(flag));
+        if !given("--eviction-hard") {
+            command.arg("--eviction-hard=memory.available<1Mi");
+        }
+        if !given("--image-gc-high-threshold") {
+            command.arg("--image-gc-high-threshold=100");
+        }
         command
     }
 

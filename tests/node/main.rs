@@ -6,11 +6,13 @@ mod busybox;
 mod common;
 
 mod adoption;
+mod eviction;
 mod images;
 mod lifecycle;
 mod logs;
 mod refusals;
 mod reset;
+mod stats;
 mod streams;
 
 use common::TestNode;
@@ -50,5 +52,7 @@ fn main() -> ExitCode {
         ("adoption", adoption::TESTS),
         ("refusals", refusals::TESTS),
         ("reset", reset::TESTS),
+        ("stats", stats::TESTS),
+        ("eviction", eviction::TESTS),
     ])
 }

@@ -2,7 +2,7 @@
 
 use super::check::check;
 use super::{
-    Kind, Subresource, config_map, event, namespace, node, pod, secret, service, service_account,
+    Kind, Subresource, config_map, event, metrics, namespace, node, pod, secret, service, service_account,
 };
 use crate::api::table;
 use k8s_openapi::api::core::v1;
@@ -160,6 +160,8 @@ static KINDS: &[Kind] = &[
         strategy: &service::Service,
         check: check::<v1::Service>,
     },
+    metrics::NODE_METRICS,
+    metrics::POD_METRICS,
 ];
 
 /// Every kind, in discovery order.
@@ -246,8 +248,9 @@ mod tests {
     fn names_are_unique() {
         let mut seen = std::collections::HashSet::new();
         for kind in all() {
-            for name in [kind.plural, kind.singular].iter().chain(kind.short_names) {
-                assert!(seen.insert(*name), "{name}");
+            let names = [kind.plural, kind.singular];
+            for name in names.iter().chain(kind.short_names) {
+                assert!(name.is_empty() || seen.insert((kind.group, *name)), "{name}");
             }
         }
     }

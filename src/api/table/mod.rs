@@ -6,11 +6,14 @@
 
 mod cells;
 mod columns;
+mod metrics;
 mod pod;
 
 pub use columns::{
     CONFIG_MAP, EVENT, GENERIC, NAMESPACE, NODE, POD, SECRET, SERVICE, SERVICE_ACCOUNT,
 };
+
+pub use metrics::METRICS;
 
 use serde_json::{Value, json};
 

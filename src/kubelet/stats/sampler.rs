@@ -223,6 +223,7 @@ fn pod_usage(view: &View, runtime: &Runtime, reader: &mut CgroupReader) -> Optio
 fn set_rates(sample: &mut Sample, before: &Sample) {
     let elapsed_ms = sample.monotonic_ms.saturating_sub(before.monotonic_ms);
     let at_ms = sample.at_ms;
+    sample.window_ms = elapsed_ms;
     sample.node.cpu_rate = rate(sample.node.cpu_ns, before.node.cpu_ns, elapsed_ms);
     sample.node.pods_cpu_rate =
         rate(sample.node.pods.cpu_ns, before.node.pods.cpu_ns, elapsed_ms);

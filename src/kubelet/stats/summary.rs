@@ -80,7 +80,9 @@ pub fn summary(node_name: &str, sample: &Sample, disks: Option<(&Disks, &[PodDis
             pod(&time, one, disk)
         })
         .collect();
-    json!({"node": node_value, "pods": pods})
+    // Not upstream's: metrics.k8s.io says over what time its rates are the mean, and this is where that is known.
+    let window = format!("{}.{:03}s", sample.window_ms / 1000, sample.window_ms % 1000);
+    json!({"node": node_value, "pods": pods, "window": window})
 }
 
 /// A pod's uid and its disk.

@@ -11,6 +11,8 @@ pub struct Sample {
     pub at_ms: i64,
     /// Milliseconds of a clock that only goes forward.
     pub monotonic_ms: u64,
+    /// The time rates are the mean of, milliseconds; 0: there are none.
+    pub window_ms: u64,
     pub node: NodeUsage,
     pub pods: Vec<PodUsage>,
 }

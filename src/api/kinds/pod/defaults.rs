@@ -37,6 +37,26 @@ pub fn apply(pod: &mut Value) {
     if let Some(Value::Array(volumes)) = spec.get_mut("volumes") {
         volumes.iter_mut().for_each(volume);
     }
+    if super::quality::class(pod) != "BestEffort" {
+        tolerate_memory_pressure(&mut pod["spec"]);
+    }
+}
+
+/// A pod that says what it needs copes with memory pressure; only BestEffort pods are kept from such a node.
+/// <https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/#taint-nodes-by-condition>
+fn tolerate_memory_pressure(spec: &mut Value) {
+    const KEY: &str = "node.kubernetes.io/memory-pressure";
+    let Some(Value::Array(tolerations)) = spec.get_mut("tolerations") else {
+        return;
+    };
+    let tolerated = tolerations.iter().any(|t| {
+        let (own, effect) = (text(t, "/key"), text(t, "/effect"));
+        (own == KEY || (own.is_empty() && text(t, "/operator") == "Exists"))
+            && (effect == "NoSchedule" || effect.is_empty())
+    });
+    if !tolerated {
+        tolerations.push(json!({"key": KEY, "operator": "Exists", "effect": "NoSchedule"}));
+    }
 }
 
 /// `serviceAccount` is the old name of `serviceAccountName`.
