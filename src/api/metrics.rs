@@ -99,7 +99,11 @@ impl Api {
         let nodes: BTreeSet<String> = objects
             .iter()
             .map(|object| {
-                let at = if on_nodes { "/spec/nodeName" } else { "/metadata/name" };
+                let at = if on_nodes {
+                    "/spec/nodeName"
+                } else {
+                    "/metadata/name"
+                };
                 text(object, at).to_owned()
             })
             .filter(|node| !node.is_empty())
@@ -271,22 +275,26 @@ mod tests {
     #[test]
     fn summaries_become_metrics_and_what_has_no_rate_is_left_out() {
         let summary: Summary = serde_json::from_value(json!({
-            "window": "1.5s",
-            "node": {"cpu": {"usageNanoCores": 7}, "memory": {"time": "t", "workingSetBytes": 4096}},
-            "pods": [
-                {"podRef": {"uid": "u"}, "containers": [
-                    {"name": "c", "cpu": {"usageNanoCores": 3}, "memory": {"workingSetBytes": 2048}},
-                    {"name": "young", "cpu": {}, "memory": {"workingSetBytes": 1}}]},
-                {"podRef": {"uid": "v"}, "containers": []}
-            ]}))
+        "window": "1.5s",
+        "node": {"cpu": {"usageNanoCores": 7}, "memory": {"time": "t", "workingSetBytes": 4096}},
+        "pods": [
+            {"podRef": {"uid": "u"}, "containers": [
+                {"name": "c", "cpu": {"usageNanoCores": 3}, "memory": {"workingSetBytes": 2048}},
+                {"name": "young", "cpu": {}, "memory": {"workingSetBytes": 1}}]},
+            {"podRef": {"uid": "v"}, "containers": []}
+        ]}))
         .unwrap();
         let summaries = BTreeMap::from([("n".to_owned(), summary)]);
         let node = json!({"metadata": {"name": "n", "labels": {"a": "b"}}});
         let made = node_metrics(&node, &summaries, "now").unwrap();
         assert_eq!(made["usage"], json!({"cpu": "7n", "memory": "4Ki"}));
-        assert_eq!((&made["timestamp"], &made["window"]), (&json!("t"), &json!("1.5s")));
+        assert_eq!(
+            (&made["timestamp"], &made["window"]),
+            (&json!("t"), &json!("1.5s"))
+        );
         assert_eq!(made["metadata"]["labels"]["a"], "b");
-        let pod = |uid: &str| json!({"metadata": {"name": "p", "uid": uid}, "spec": {"nodeName": "n"}});
+        let pod =
+            |uid: &str| json!({"metadata": {"name": "p", "uid": uid}, "spec": {"nodeName": "n"}});
         let made = pod_metrics(&pod("u"), &summaries, "now").unwrap();
         assert_eq!(
             made["containers"],

@@ -27,7 +27,12 @@ pub struct Label {
 }
 
 impl Label {
-    pub fn of(kinds: &'static [Kind], method: &http::Method, target: &Target, watch: bool) -> Label {
+    pub fn of(
+        kinds: &'static [Kind],
+        method: &http::Method,
+        target: &Target,
+        watch: bool,
+    ) -> Label {
         let (kind, path) = match target {
             Target::Resource(path) => (
                 discovery::find(kinds, &path.group, &path.version, &path.resource),
@@ -35,7 +40,9 @@ impl Label {
             ),
             _ => (None, None),
         };
-        let subresource = path.and_then(|path| path.subresource.as_deref()).map_or("", part);
+        let subresource = path
+            .and_then(|path| path.subresource.as_deref())
+            .map_or("", part);
         Label {
             verb: verb(method, path, subresource, watch),
             group: kind.map_or("", |kind| kind.group),
@@ -75,10 +82,23 @@ fn verb(
 
 fn part(word: &str) -> &'static str {
     const PARTS: [&str; 12] = [
-        "status", "binding", "log", "exec", "attach", "portforward", "proxy", "finalize", "token",
-        "eviction", "resize", "ephemeralcontainers",
+        "status",
+        "binding",
+        "log",
+        "exec",
+        "attach",
+        "portforward",
+        "proxy",
+        "finalize",
+        "token",
+        "eviction",
+        "resize",
+        "ephemeralcontainers",
     ];
-    PARTS.into_iter().find(|known| *known == word).unwrap_or("other")
+    PARTS
+        .into_iter()
+        .find(|known| *known == word)
+        .unwrap_or("other")
 }
 
 fn scope(path: Option<&ResourcePath>) -> &'static str {
@@ -161,8 +181,7 @@ impl Telemetry {
                 "Response latency distribution in seconds for each verb, dry run value, group, version, resource, subresource, scope and component.",
             );
             for (label, durations) in &counts.durations {
-                let buckets: Vec<(f64, u64)> =
-                    BUCKETS.into_iter().zip(durations.buckets).collect();
+                let buckets: Vec<(f64, u64)> = BUCKETS.into_iter().zip(durations.buckets).collect();
                 let labels = [
                     ("component", "apiserver"),
                     ("dry_run", ""),

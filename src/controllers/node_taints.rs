@@ -13,7 +13,11 @@ use tokio_util::sync::CancellationToken;
 
 /// Condition, the status of it that taints, and the taint.
 const BY_CONDITION: [(&str, &str, &str); 6] = [
-    ("MemoryPressure", "True", "node.kubernetes.io/memory-pressure"),
+    (
+        "MemoryPressure",
+        "True",
+        "node.kubernetes.io/memory-pressure",
+    ),
     ("DiskPressure", "True", "node.kubernetes.io/disk-pressure"),
     ("PIDPressure", "True", "node.kubernetes.io/pid-pressure"),
     (
@@ -153,7 +157,10 @@ mod tests {
 
     #[test]
     fn taints_follow_conditions_and_others_stay() {
-        let node = |unschedulable: bool, conditions: &[(&str, &str)], taints: serde_json::Value| -> Node {
+        let node = |unschedulable: bool,
+                    conditions: &[(&str, &str)],
+                    taints: serde_json::Value|
+         -> Node {
             let conditions: Vec<_> = conditions
                 .iter()
                 .map(|(kind, status)| json!({"type": kind, "status": status}))
@@ -170,7 +177,12 @@ mod tests {
         let pressed = [("MemoryPressure", "True"), ("Ready", "True")];
         let lost = [("Ready", "Unknown")];
         let keys = |taints: Option<Vec<Taint>>| {
-            taints.map(|all| all.iter().map(|t| t.key.clone()).collect::<Vec<_>>().join(" "))
+            taints.map(|all| {
+                all.iter()
+                    .map(|t| t.key.clone())
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            })
         };
         for (unschedulable, conditions, taints, expected) in [
             (false, &calm[..], json!([]), None),
@@ -183,8 +195,18 @@ mod tests {
                 json!([other]),
                 Some("mine node.kubernetes.io/memory-pressure"),
             ),
-            (true, &calm, json!([]), Some("node.kubernetes.io/unschedulable")),
-            (false, &lost, json!([]), Some("node.kubernetes.io/unreachable")),
+            (
+                true,
+                &calm,
+                json!([]),
+                Some("node.kubernetes.io/unschedulable"),
+            ),
+            (
+                false,
+                &lost,
+                json!([]),
+                Some("node.kubernetes.io/unreachable"),
+            ),
         ] {
             let found = keys(reconcile(&node(unschedulable, conditions, taints.clone())));
             assert_eq!(found.as_deref(), expected, "{conditions:?} {taints}");

@@ -87,7 +87,8 @@ mod tests {
 
     #[test]
     fn fields_are_counted_behind_the_name() {
-        let stat = "7 (a) b) S 1 7 7 0 -1 4194560 1 2 3 4 50 25 0 0 20 0 9 0 1234 999424 321 184467";
+        let stat =
+            "7 (a) b) S 1 7 7 0 -1 4194560 1 2 3 4 50 25 0 0 20 0 9 0 1234 999424 321 184467";
         assert_eq!(
             parse(stat),
             Figures {

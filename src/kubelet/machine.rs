@@ -142,7 +142,8 @@ fn huge_pages(directory: &Path) -> BTreeMap<String, i64> {
                 .trim()
                 .parse()
                 .ok()?;
-            let size = crate::kubelet::eviction::binary(u64::try_from(kib).ok()?.checked_mul(1024)?);
+            let size =
+                crate::kubelet::eviction::binary(u64::try_from(kib).ok()?.checked_mul(1024)?);
             let bytes = kib.saturating_mul(1024).saturating_mul(count);
             Some((format!("hugepages-{size}"), bytes))
         })

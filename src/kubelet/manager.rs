@@ -125,14 +125,24 @@ impl Pods {
         self.listed.load(Ordering::Acquire)
     }
 
-    /// Gives a pod up; its view tells when it is over. `None`: it is not here.
+    /// Gives a pod up; its view tells when it is over. `None`: it is not here, or given up already.
     pub fn evict(&self, uid: &str, eviction: Eviction) -> Option<watch::Receiver<View>> {
         let handles = self.lock();
         let handle = handles.get(uid)?;
-        handle.wanted.send_modify(|wanted| {
+        let is_new = handle.wanted.send_if_modified(|wanted| {
+            let is_new = wanted.eviction.is_none();
             wanted.eviction.get_or_insert(eviction);
+            is_new
         });
-        Some(handle.view.clone())
+        is_new.then(|| handle.view.clone())
+    }
+
+    /// True for a pod that was given up and may still be ending.
+    pub fn is_evicted(&self, uid: &str) -> bool {
+        let handles = self.lock();
+        handles
+            .get(uid)
+            .is_some_and(|handle| handle.wanted.borrow().eviction.is_some())
     }
 
     /// Asks every worker to remove ended runs now.

@@ -247,10 +247,18 @@ mod tests {
         };
         legacy_memory(V1_MEMORY, &mut old);
         assert_eq!(
-            (old.rss_bytes, old.cache_bytes, old.mapped_bytes, old.swap_bytes),
+            (
+                old.rss_bytes,
+                old.cache_bytes,
+                old.mapped_bytes,
+                old.swap_bytes
+            ),
             (26_480_640, 883_118_080, 16_048_128, 4096)
         );
-        assert_eq!((old.page_faults, old.major_page_faults), (354_697_186, 117_749));
+        assert_eq!(
+            (old.page_faults, old.major_page_faults),
+            (354_697_186, 117_749)
+        );
         assert_eq!(old.working_set_bytes(), 900_000_000 - 781_271_040);
         let mut new = CgroupUsage {
             memory_bytes: 4_000_000,
@@ -270,14 +278,22 @@ mod tests {
         let mut usage = CgroupUsage::default();
         unified_cpu(V2_CPU, &mut usage);
         assert_eq!(usage.cpu_ns, 1_845_034_000);
-        assert_eq!((usage.cpu_user_ns, usage.cpu_system_ns), (1_202_003_000, 643_031_000));
+        assert_eq!(
+            (usage.cpu_user_ns, usage.cpu_system_ns),
+            (1_202_003_000, 643_031_000)
+        );
         assert_eq!((usage.cpu_periods, usage.cpu_throttled_periods), (120, 7));
         assert_eq!(usage.cpu_throttled_ns, 310_055_000);
     }
 
     #[test]
     fn single_numbers_and_none() {
-        for (text, expected) in [("42\n", Some(42)), ("max\n", None), ("", None), ("-1", None)] {
+        for (text, expected) in [
+            ("42\n", Some(42)),
+            ("max\n", None),
+            ("", None),
+            ("-1", None),
+        ] {
             assert_eq!(number(text), expected);
         }
         assert_eq!(field("low 0\nmax 9\noom_kill 2\n", "max"), 9);
@@ -300,7 +316,10 @@ mod tests {
         write("memory/c/p/memory.stat", V1_MEMORY);
         write("memory/c/p/memory.usage_in_bytes", "800000000\n");
         write("memory/c/p/memory.limit_in_bytes", "9223372036854771712\n");
-        write("memory/c/p/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n");
+        write(
+            "memory/c/p/memory.oom_control",
+            "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n",
+        );
         write("pids/c/p/pids.current", "3\n");
         write("pids/c/p/pids.max", "1024\n");
         let mounts = ["cpu,cpuacct", "memory", "pids"].map(|name| root.path().join(name));
@@ -308,8 +327,14 @@ mod tests {
         let usage = reader.read("c/p").unwrap();
         assert_eq!((usage.cpu_ns, usage.cpu_user_ns), (5_000_000, 30_000_000));
         assert_eq!((usage.cpu_periods, usage.cpu_throttled_ns), (4, 99));
-        assert_eq!((usage.memory_bytes, usage.memory_limit_bytes), (800_000_000, None));
-        assert_eq!((usage.oom_kills, usage.pids, usage.pids_limit), (1, 3, Some(1024)));
+        assert_eq!(
+            (usage.memory_bytes, usage.memory_limit_bytes),
+            (800_000_000, None)
+        );
+        assert_eq!(
+            (usage.oom_kills, usage.pids, usage.pids_limit),
+            (1, 3, Some(1024))
+        );
         assert_eq!(reader.read("c/absent"), None);
     }
 }

@@ -94,7 +94,12 @@ fn the_summary_agrees_with_the_cgroup() {
         "{told} and {used_now}"
     );
     assert!(pod["memory"]["workingSetBytes"].as_u64() <= Some(told));
-    assert_eq!(worker["memory"]["availableBytes"].as_u64().map(|free| free <= 64 << 20), Some(true));
+    assert_eq!(
+        worker["memory"]["availableBytes"]
+            .as_u64()
+            .map(|free| free <= 64 << 20),
+        Some(true)
+    );
     assert!(pod["process_stats"]["process_count"].as_u64() >= Some(2));
     assert!(pod["network"]["name"] == "eth0", "{pod:#}");
     assert!(pod["ephemeral-storage"]["usedBytes"].as_u64() >= Some(3 << 20));
@@ -117,8 +122,13 @@ fn the_summary_agrees_with_the_cgroup() {
                 && line.contains("namespace=\"summary\"")
         });
         let line = line.unwrap_or_else(|| panic!("{page}:\n{text}"));
-        let value = line.split("} ").nth(1).and_then(|rest| rest.split(' ').next());
-        value.and_then(|value| value.parse().ok()).expect("a number")
+        let value = line
+            .split("} ")
+            .nth(1)
+            .and_then(|rest| rest.split(' ').next());
+        value
+            .and_then(|value| value.parse().ok())
+            .expect("a number")
     };
     let first = seconds("metrics/cadvisor");
     assert!(first > 0.0);
@@ -178,7 +188,8 @@ fn kubectl_top() {
     // Nothing to write there, and the plain names still mean the core's kinds.
     node.kubectl(&["-n", "top", "delete", "podmetrics", "busy"])
         .must_fail_with("the server does not allow this method on the requested resource");
-    node.kubectl(&["-n", "top", "get", "pods"]).must_say("STATUS");
+    node.kubectl(&["-n", "top", "get", "pods"])
+        .must_say("STATUS");
 }
 
 /// Debian's prometheus, stopped when dropped.
@@ -227,7 +238,11 @@ impl Prometheus {
         let value: serde_json::Value = serde_json::from_str(&answer).unwrap_or_default();
         let series = value["data"]["result"].as_array().cloned();
         let number = |one: &serde_json::Value| one["value"][1].as_str()?.parse().ok();
-        series.unwrap_or_default().iter().filter_map(number).collect()
+        series
+            .unwrap_or_default()
+            .iter()
+            .filter_map(number)
+            .collect()
     }
 
     fn log(&self) -> String {
@@ -309,7 +324,10 @@ fn prometheus_scrapes_the_node() {
     });
     assert!(busy, "{:?}", prometheus.query(rate));
     let requests = "sum(apiserver_request_total{resource=\"pods\"})";
-    assert!(eventually(|| prometheus.query(requests).first().is_some_and(|n| *n > 0.0)));
+    assert!(eventually(|| prometheus
+        .query(requests)
+        .first()
+        .is_some_and(|n| *n > 0.0)));
     // The format in its maker's own judgement, where the tool is there.
     let check = Command::new("sh")
         .args(["-c", "command -v promtool"])
@@ -321,7 +339,11 @@ fn prometheus_scrapes_the_node() {
             let line = format!("promtool check metrics < {}", text.display());
             let told = run(Command::new("sh").args(["-c", &line]));
             // Warnings about names are upstream's own.
-            assert!(!told.stderr.contains("error while linting"), "{}", told.stderr);
+            assert!(
+                !told.stderr.contains("error while linting"),
+                "{}",
+                told.stderr
+            );
         }
     }
 }

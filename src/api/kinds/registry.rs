@@ -2,7 +2,8 @@
 
 use super::check::check;
 use super::{
-    Kind, Subresource, config_map, event, metrics, namespace, node, pod, secret, service, service_account,
+    Kind, Subresource, config_map, event, metrics, namespace, node, pod, secret, service,
+    service_account,
 };
 use crate::api::table;
 use k8s_openapi::api::core::v1;
@@ -250,7 +251,10 @@ mod tests {
         for kind in all() {
             let names = [kind.plural, kind.singular];
             for name in names.iter().chain(kind.short_names) {
-                assert!(name.is_empty() || seen.insert((kind.group, *name)), "{name}");
+                assert!(
+                    name.is_empty() || seen.insert((kind.group, *name)),
+                    "{name}"
+                );
             }
         }
     }

@@ -5,7 +5,11 @@ use crate::object::access::{list, text};
 use crate::object::quantity::Quantity;
 use serde_json::Value;
 
-const fn column(name: &'static str, description: &'static str, cell: fn(&Value, i64) -> Value) -> Column {
+const fn column(
+    name: &'static str,
+    description: &'static str,
+    cell: fn(&Value, i64) -> Value,
+) -> Column {
     Column {
         name,
         kind: "string",
@@ -32,9 +36,11 @@ pub const METRICS: &[Column] = &[
     column("Memory", "Memory in use", |object, _| {
         format!("{}Ki", sum(object, "memory") / 1_000_000_000 / 1024).into()
     }),
-    column("Window", "The time the CPU usage is the mean of", |object, _| {
-        text(object, "/window").into()
-    }),
+    column(
+        "Window",
+        "The time the CPU usage is the mean of",
+        |object, _| text(object, "/window").into(),
+    ),
 ];
 
 /// Billionths of the node's or all containers' usage.

@@ -55,11 +55,19 @@ impl Watch {
         };
         let due = self.since_ms.iter().filter_map(|(place, since)| {
             let threshold = settings.thresholds.get(*place)?;
-            let due = threshold.grace_ms.is_none_or(|grace| now_ms - since >= grace);
+            let due = threshold
+                .grace_ms
+                .is_none_or(|grace| now_ms - since >= grace);
             due.then_some(*threshold)
         });
         // Memory cannot wait; of one signal the hard threshold leaves no grace.
-        let act = due.min_by_key(|one| (one.signal != Signal::MemoryAvailable, one.grace_ms, one.signal));
+        let act = due.min_by_key(|one| {
+            (
+                one.signal != Signal::MemoryAvailable,
+                one.grace_ms,
+                one.signal,
+            )
+        });
         Look { pressure, act }
     }
 }
@@ -114,10 +122,21 @@ mod tests {
         assert_eq!(after.act.unwrap().signal, Signal::NodefsAvailable);
         assert!(after.pressure.memory);
         let held = watch.look(&settings, &observed(500, 500), 309_999);
-        assert_eq!((held.pressure.memory, held.pressure.disk, held.act), (true, true, None));
+        assert_eq!(
+            (held.pressure.memory, held.pressure.disk, held.act),
+            (true, true, None)
+        );
         let memory_over = watch.look(&settings, &observed(500, 500), 310_000);
-        assert_eq!((memory_over.pressure.memory, memory_over.pressure.disk), (false, true));
-        assert!(!watch.look(&settings, &observed(500, 500), 320_000).pressure.any());
+        assert_eq!(
+            (memory_over.pressure.memory, memory_over.pressure.disk),
+            (false, true)
+        );
+        assert!(
+            !watch
+                .look(&settings, &observed(500, 500), 320_000)
+                .pressure
+                .any()
+        );
     }
 
     #[test]
@@ -132,9 +151,19 @@ mod tests {
         let mut watch = Watch::default();
         assert_eq!(watch.look(&settings, &observed(90, 0), 0).act, None);
         assert_eq!(watch.look(&settings, &observed(90, 0), 29_000).act, None);
-        assert!(watch.look(&settings, &observed(90, 0), 30_000).act.is_some());
+        assert!(
+            watch
+                .look(&settings, &observed(90, 0), 30_000)
+                .act
+                .is_some()
+        );
         // Above the threshold, but not by the minimum reclaim.
-        assert!(watch.look(&settings, &observed(140, 0), 40_000).act.is_some());
+        assert!(
+            watch
+                .look(&settings, &observed(140, 0), 40_000)
+                .act
+                .is_some()
+        );
         assert_eq!(watch.look(&settings, &observed(150, 0), 50_000).act, None);
         // From the beginning again.
         assert_eq!(watch.look(&settings, &observed(140, 0), 60_000).act, None);

@@ -29,7 +29,11 @@ pub fn observe(files: &mut NodeFiles, pods_dir: &Path) -> Observations {
     let memory = files.memory();
     add(Signal::MemoryAvailable, memory.available(), memory.total);
     let (pids, pids_max) = files.pids();
-    add(Signal::PidAvailable, pids_max.saturating_sub(pids), pids_max);
+    add(
+        Signal::PidAvailable,
+        pids_max.saturating_sub(pids),
+        pids_max,
+    );
     if let Some(disk) = filesystem(pods_dir) {
         // Images and pods share a filesystem here, so both signals see the same one.
         for signal in [Signal::NodefsAvailable, Signal::ImagefsAvailable] {

@@ -59,7 +59,11 @@ pub fn is_critical(pod: &Pod) -> bool {
     };
     let is_static = annotated("kubernetes.io/config.mirror").is_some()
         || annotated("kubernetes.io/config.source").is_some_and(|source| source != "api");
-    let priority = pod.spec.as_ref().and_then(|spec| spec.priority).unwrap_or(0);
+    let priority = pod
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.priority)
+        .unwrap_or(0);
     is_static || priority >= PRIORITY_CRITICAL_MIN
 }
 
@@ -85,7 +89,10 @@ pub fn admit(pod: &Pod, pressure: Pressure) -> Result<(), Verdict> {
 }
 
 fn tolerates_memory(pod: &Pod) -> bool {
-    let tolerations = pod.spec.as_ref().and_then(|spec| spec.tolerations.as_deref());
+    let tolerations = pod
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.tolerations.as_deref());
     let tolerates = |one: &Toleration| {
         let text = |field: &Option<String>| field.clone().unwrap_or_default();
         let effect = text(&one.effect);

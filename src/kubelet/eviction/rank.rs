@@ -68,13 +68,25 @@ mod tests {
         let order: Vec<&str> = pods.iter().map(|pod| pod.uid.as_str()).collect();
         assert_eq!(
             order,
-            ["unknown", "above-much", "above-little", "above-important", "within"]
+            [
+                "unknown",
+                "above-much",
+                "above-little",
+                "above-important",
+                "within"
+            ]
         );
         rank(&mut pods, Signal::PidAvailable);
         let order: Vec<&str> = pods.iter().map(|pod| pod.uid.as_str()).collect();
         assert_eq!(
             order,
-            ["unknown", "above-much", "above-little", "within", "above-important"]
+            [
+                "unknown",
+                "above-much",
+                "above-little",
+                "within",
+                "above-important"
+            ]
         );
     }
 }

@@ -78,9 +78,9 @@ impl Manager {
     fn look(&mut self) -> (Observations, Option<Threshold>) {
         let observed = observe(&mut self.files, &self.parts.dirs.pods);
         let look = self.watch.look(&self.settings, &observed, now_ms());
-        let changed = self.pressure.send_if_modified(|present| {
-            std::mem::replace(present, look.pressure) != look.pressure
-        });
+        let changed = self
+            .pressure
+            .send_if_modified(|present| std::mem::replace(present, look.pressure) != look.pressure);
         if changed {
             tracing::warn!(pressure = ?look.pressure, ?observed, "the node's pressure changed");
             self.parts.node_changed.notify_one();
@@ -98,7 +98,11 @@ impl Manager {
 
     fn active(&self) -> Vec<View> {
         let mut views = self.parts.pods.views();
-        views.retain(|view| !view.over && view.pod.metadata.deletion_timestamp.is_none());
+        views.retain(|view| {
+            let meta = &view.pod.metadata;
+            let uid = meta.uid.as_deref().unwrap_or_default();
+            !view.over && meta.deletion_timestamp.is_none() && !self.parts.pods.is_evicted(uid)
+        });
         views
     }
 
@@ -169,7 +173,8 @@ impl Manager {
                 priority: view.pod.spec.as_ref().and_then(|s| s.priority).unwrap_or(0),
                 // As upstream: what containers use, without what is charged to the pod alone.
                 memory: used.map(|pod| {
-                    let of = |c: &crate::kubelet::stats::ContainerUsage| c.usage.working_set_bytes();
+                    let of =
+                        |c: &crate::kubelet::stats::ContainerUsage| c.usage.working_set_bytes();
                     pod.containers.iter().map(of).sum()
                 }),
                 memory_request: request("memory"),
@@ -215,7 +220,7 @@ impl Manager {
         grace_s.saturating_mul(1000).max(GRACE_MS_IMMEDIATE)
     }
 
-    /// False: the pod is gone already.
+    /// False: the pod is gone already, or ending.
     async fn evict(&self, view: &View, eviction: Eviction, signal: &'static str) -> bool {
         let meta = &view.pod.metadata;
         let uid = meta.uid.clone().unwrap_or_default();

@@ -83,8 +83,7 @@ impl Settings {
         let age = text(&flags.minimum_image_ttl_duration, IMAGE_AGE_MIN);
         let system = parse_reserved(&text(&flags.system_reserved, &own.system_reserved))
             .map_err(at("system-reserved"))?;
-        let kube =
-            parse_reserved(&text(&flags.kube_reserved, "")).map_err(at("kube-reserved"))?;
+        let kube = parse_reserved(&text(&flags.kube_reserved, "")).map_err(at("kube-reserved"))?;
         let image_gc = ImageGc {
             high_percent: flags
                 .image_gc_high_threshold

@@ -14,14 +14,19 @@ pub type Violation = (&'static str, String);
 
 /// Whether anything of the pod is limited: only then is its disk walked.
 pub fn is_limited(pod: &Pod) -> bool {
-    volumes(pod).iter().any(|volume| size_limit(volume).is_some())
+    volumes(pod)
+        .iter()
+        .any(|volume| size_limit(volume).is_some())
         || containers(pod).any(|(_, container)| limit(container).is_some())
 }
 
 /// What the pod broke, if anything; in upstream's order: emptyDirs, the pod as a whole, containers.
 pub fn violation(pod: &Pod, disk: &PodDisk) -> Option<Violation> {
     for volume in volumes(pod) {
-        let used = disk.volumes.get(&volume.name).or(disk.memory_volumes.get(&volume.name));
+        let used = disk
+            .volumes
+            .get(&volume.name)
+            .or(disk.memory_volumes.get(&volume.name));
         if let (Some((limit, text)), Some(used)) = (size_limit(volume), used)
             && used.bytes > limit
         {
@@ -50,7 +55,8 @@ pub fn violation(pod: &Pod, disk: &PodDisk) -> Option<Violation> {
 
 fn volumes(pod: &Pod) -> &[Volume] {
     let spec = pod.spec.as_ref();
-    spec.and_then(|spec| spec.volumes.as_deref()).unwrap_or_default()
+    spec.and_then(|spec| spec.volumes.as_deref())
+        .unwrap_or_default()
 }
 
 fn bytes(text: &str) -> Option<u64> {
@@ -104,7 +110,9 @@ mod tests {
             (
                 four.clone(),
                 disk(mib, mib, mib, 2 * mib),
-                Some("Pod ephemeral local storage usage exceeds the total limit of containers 4Mi. "),
+                Some(
+                    "Pod ephemeral local storage usage exceeds the total limit of containers 4Mi. ",
+                ),
             ),
         ] {
             let found = violation(&limited(limits), &disk).map(|(_, text)| text);
@@ -114,9 +122,13 @@ mod tests {
         two.spec.as_mut().unwrap().containers[1].resources =
             serde_json::from_value(json!({"limits": {"ephemeral-storage": "8Mi"}})).unwrap();
         let found = violation(&two, &disk(0, 4 * mib, 1, 0)).unwrap();
-        assert_eq!(found.1, "Container c exceeded its local ephemeral storage limit \"4Mi\". ");
+        assert_eq!(
+            found.1,
+            "Container c exceeded its local ephemeral storage limit \"4Mi\". "
+        );
         assert!(is_limited(&two));
-        let free: Pod = serde_json::from_value(json!({"spec": {"containers": [{"name": "c"}]}})).unwrap();
+        let free: Pod =
+            serde_json::from_value(json!({"spec": {"containers": [{"name": "c"}]}})).unwrap();
         assert!(!is_limited(&free));
     }
 }

@@ -51,7 +51,10 @@ impl Signal {
             .find(|signal| signal.as_str() == text)
             .ok_or_else(|| {
                 let all: Vec<&str> = Signal::ALL.iter().map(|s| s.as_str()).collect();
-                format!("unknown eviction signal {text:?}; there are {}", all.join(", "))
+                format!(
+                    "unknown eviction signal {text:?}; there are {}",
+                    all.join(", ")
+                )
             })
     }
 }
@@ -124,9 +127,9 @@ fn statements<'a>(
         .filter(|one| !one.is_empty())
         .take(STATEMENTS_MAX)
         .map(move |one| {
-            let (signal, value) = one.split_once(operator).ok_or_else(|| {
-                format!("{one:?} must be written as <signal>{operator}<value>")
-            })?;
+            let (signal, value) = one
+                .split_once(operator)
+                .ok_or_else(|| format!("{one:?} must be written as <signal>{operator}<value>"))?;
             Ok((Signal::parse(signal.trim())?, value.trim()))
         })
 }
@@ -198,9 +201,7 @@ pub fn parse_duration_ms(text: &str) -> Result<i64, String> {
         return Ok(0);
     }
     while !rest.is_empty() {
-        let digits = rest
-            .find(|c: char| !c.is_ascii_digit())
-            .ok_or_else(wrong)?;
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
         let number: i64 = rest[..digits].parse().map_err(|_| wrong())?;
         rest = &rest[digits..];
         let letters = rest
@@ -229,7 +230,8 @@ mod tests {
 
     #[test]
     fn thresholds_are_read_or_refused_with_a_reason() {
-        let list = parse_hard("memory.available<100Mi, nodefs.inodesFree<5%,imagefs.available<0%").unwrap();
+        let list = parse_hard("memory.available<100Mi, nodefs.inodesFree<5%,imagefs.available<0%")
+            .unwrap();
         assert_eq!(list.len(), 2);
         assert_eq!(list[0].amount, Amount::Units(100 << 20));
         assert_eq!(list[1].amount.of(2000), 100);
@@ -250,7 +252,11 @@ mod tests {
     fn soft_thresholds_need_a_grace_period() {
         let soft = parse_soft("memory.available<1Gi", "memory.available=1m30s").unwrap();
         assert_eq!(soft[0].grace_ms, Some(90_000));
-        assert!(parse_soft("memory.available<1Gi", "").unwrap_err().contains("needs a grace period"));
+        assert!(
+            parse_soft("memory.available<1Gi", "")
+                .unwrap_err()
+                .contains("needs a grace period")
+        );
         let mut hard = parse_hard("nodefs.available<10%").unwrap();
         parse_reclaims("nodefs.available=5%", &mut hard).unwrap();
         assert_eq!(hard[0].reclaim.unwrap().of(200), 10);

@@ -78,9 +78,8 @@ mod tests {
 
     #[test]
     fn unused_longest_first_and_never_those_in_use_young_or_pinned() {
-        let set = |ids: &[&str]| -> BTreeSet<String> {
-            ids.iter().map(|&id| id.to_owned()).collect()
-        };
+        let set =
+            |ids: &[&str]| -> BTreeSet<String> { ids.iter().map(|&id| id.to_owned()).collect() };
         let mut usage = Usage::default();
         usage.update(["a", "b", "c"].into_iter(), &set(&["a"]), 0);
         usage.update(["a", "b", "c", "d"].into_iter(), &set(&["b"]), 100);
@@ -102,7 +101,11 @@ mod tests {
             (0, 100, 80, 0),
             (50, 1, 0, 50),
         ] {
-            assert_eq!(bytes_to_free(100, available, high, low), expected, "{available}");
+            assert_eq!(
+                bytes_to_free(100, available, high, low),
+                expected,
+                "{available}"
+            );
         }
         assert_eq!(bytes_to_free(0, 0, 85, 80), 0);
     }

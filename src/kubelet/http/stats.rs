@@ -10,10 +10,7 @@ use axum::body::Body;
 use axum::extract::State;
 
 /// `?only_cpu_and_memory=true` leaves disks and networks out (upstream's parameter).
-pub async fn stats_summary(
-    State(server): State<Server>,
-    request: Request<Body>,
-) -> Response<Body> {
+pub async fn stats_summary(State(server): State<Server>, request: Request<Body>) -> Response<Body> {
     let sample = server.stats.rates().await;
     let node = &server.ctx.node_name;
     let value = if flag(&query(request.uri()), "only_cpu_and_memory") {
@@ -69,8 +66,12 @@ pub async fn metrics(State(server): State<Server>) -> Response<Body> {
         .filter(|view| view.containers.values().any(|c| c.running))
         .count();
     let mut text = Page::default();
-    text.family("kubelet_node_name", Gauge, "The node's name. The count is always 1.")
-        .sample(&[("node", &server.ctx.node_name)], 1);
+    text.family(
+        "kubelet_node_name",
+        Gauge,
+        "The node's name. The count is always 1.",
+    )
+    .sample(&[("node", &server.ctx.node_name)], 1);
     text.family(
         "kubelet_running_pods",
         Gauge,

@@ -160,7 +160,10 @@ mod tests {
             Active(file):      80000 kB\nInactive(file):   774748 kB\nAnonPages:          12345 kB\nSwapTotal:             0 kB\n";
         let memory = memory(text);
         assert_eq!(memory.usage(), (24_684_084 - 22_339_196) * 1024);
-        assert_eq!(memory.working_set(), (24_684_084 - 22_339_196 - 774_748) * 1024);
+        assert_eq!(
+            memory.working_set(),
+            (24_684_084 - 22_339_196 - 774_748) * 1024
+        );
         assert_eq!(memory.available(), (22_339_196 + 774_748) * 1024);
         assert_eq!(memory.rss, 12_345 * 1024);
     }

@@ -102,8 +102,11 @@ impl Stats {
         {
             return sample.clone();
         }
-        let (views, runtime, readers) =
-            (self.pods.views(), self.runtime.clone(), self.readers.clone());
+        let (views, runtime, readers) = (
+            self.pods.views(),
+            self.runtime.clone(),
+            self.readers.clone(),
+        );
         let taking = tokio::task::spawn_blocking(move || {
             let mut readers = readers.lock().unwrap_or_else(PoisonError::into_inner);
             take(&views, &runtime, &mut readers)
@@ -225,8 +228,7 @@ fn set_rates(sample: &mut Sample, before: &Sample) {
     let at_ms = sample.at_ms;
     sample.window_ms = elapsed_ms;
     sample.node.cpu_rate = rate(sample.node.cpu_ns, before.node.cpu_ns, elapsed_ms);
-    sample.node.pods_cpu_rate =
-        rate(sample.node.pods.cpu_ns, before.node.pods.cpu_ns, elapsed_ms);
+    sample.node.pods_cpu_rate = rate(sample.node.pods.cpu_ns, before.node.pods.cpu_ns, elapsed_ms);
     let old: HashMap<&str, &PodUsage> = before.pods.iter().map(|p| (p.uid.as_str(), p)).collect();
     for pod in &mut sample.pods {
         let old = old.get(pod.uid.as_str());
@@ -302,7 +304,10 @@ mod tests {
 
     #[test]
     fn rates_are_differences_and_begin_with_the_mean_of_a_life() {
-        assert_eq!(rate(3_000_000_000, 1_000_000_000, 1000), Some(2_000_000_000));
+        assert_eq!(
+            rate(3_000_000_000, 1_000_000_000, 1000),
+            Some(2_000_000_000)
+        );
         // A counter that begins again counts as idle.
         assert_eq!(rate(1, 5, 1000), Some(0));
         assert_eq!(rate(1, 0, 0), None);

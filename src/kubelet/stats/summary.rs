@@ -66,8 +66,7 @@ pub fn summary(node_name: &str, sample: &Sample, disks: Option<(&Disks, &[PodDis
             "imageFs": filesystem(&time, &disks.images, Some(image_use)),
             "containerFs": filesystem(&time, &disks.node, None),
         });
-        node_value["rlimit"] =
-            json!({"time": time, "maxpid": node.pids_max, "curproc": node.pids});
+        node_value["rlimit"] = json!({"time": time, "maxpid": node.pids_max, "curproc": node.pids});
     }
     let pods: Vec<Value> = sample
         .pods
@@ -81,7 +80,11 @@ pub fn summary(node_name: &str, sample: &Sample, disks: Option<(&Disks, &[PodDis
         })
         .collect();
     // Not upstream's: metrics.k8s.io says over what time its rates are the mean, and this is where that is known.
-    let window = format!("{}.{:03}s", sample.window_ms / 1000, sample.window_ms % 1000);
+    let window = format!(
+        "{}.{:03}s",
+        sample.window_ms / 1000,
+        sample.window_ms % 1000
+    );
     json!({"node": node_value, "pods": pods, "window": window})
 }
 

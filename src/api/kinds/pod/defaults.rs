@@ -166,6 +166,7 @@ fn volume(volume: &mut Value) {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -202,7 +203,10 @@ mod tests {
             spec["volumes"],
             json!([{"name": "v", "emptyDir": {}}, {"name": "c", "configMap": {"name": "c", "defaultMode": 420}}])
         );
-        assert_eq!(spec["tolerations"].as_array().map(Vec::len), Some(2));
+        let tolerated = spec["tolerations"].as_array().unwrap();
+        // The one given, unreachable, and memory pressure: it is not BestEffort.
+        assert_eq!(tolerated.len(), 3);
+        assert_eq!(tolerated[2]["effect"], "NoSchedule");
         assert_eq!(spec["serviceAccountName"], "default");
         assert_eq!(spec["priority"], 0);
         let once = pod.clone();
