@@ -172,7 +172,16 @@ fn a_node_short_of_memory_gives_up_pods_and_takes_none() {
 fn unused_images_go_when_the_disk_is_full() {
     let mut node = TestNode::start();
     crate::import_busybox(&node);
-    let listed = |node: &TestNode| node.coracle(&["image", "ls"]).must().stdout;
+    // After a restart the API answers a moment before the kubelet does.
+    let listed = |node: &TestNode| {
+        let mut images = None;
+        eventually(|| {
+            let ran = node.coracle(&["image", "ls"]);
+            images = ran.ok.then_some(ran.stdout);
+            images.is_some()
+        });
+        images.expect("the node lists its images")
+    };
     assert!(listed(&node).contains("busybox"), "{}", listed(&node));
     node.apply(&script_pod("user", "Always", "sleep 3600"));
     node.wait_for("default", "pod/user", "{.status.phase}", "Running");
