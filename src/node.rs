@@ -199,6 +199,7 @@ impl Node {
             run_dir: config.run_dir.join("kubelet"),
             profile: config.profile,
             settings: config.settings,
+            images_dir: config.data_dir.join("images"),
         };
         let (kubelet, running) = Kubelet::new(kubelet_config, parts, self.stop.child_token());
         let _ = own.kubelet.set(kubelet);

@@ -54,6 +54,8 @@ pub struct KubeletConfig {
     pub profile: Profile,
     /// What is kept back from pods and when they are given up.
     pub settings: Settings,
+    /// Where the image store is: it may have a disk of its own.
+    pub images_dir: PathBuf,
 }
 
 pub use eviction::{Flags as EvictionFlags, Settings};
@@ -85,6 +87,7 @@ struct Context {
     /// Conditions under which fewer pods are taken.
     pressure: watch::Receiver<eviction::Pressure>,
     counters: Arc<counters::Counters>,
+    images_dir: PathBuf,
 }
 
 /// Clones share one kubelet.
@@ -131,6 +134,7 @@ impl Kubelet {
             recorder: recorder.clone(),
             node_name: config.node_name.clone(),
             node_changed: node_changed.clone(),
+            images_dir: config.images_dir.clone(),
             state: tokio::sync::Mutex::default(),
         });
         let eviction_parts = eviction::Parts {
@@ -142,6 +146,7 @@ impl Kubelet {
             dirs: dirs.clone(),
             node_name: config.node_name.clone(),
             node_changed: node_changed.clone(),
+            images_dir: config.images_dir.clone(),
         };
         let (evictions, pressure) =
             eviction::Manager::new(eviction_parts, Arc::new(config.settings));
@@ -160,6 +165,7 @@ impl Kubelet {
             node_changed,
             pressure: pressure.clone(),
             counters,
+            images_dir: config.images_dir,
         });
         let router = http::router(ctx.clone(), pods.clone(), stats);
         let node = node_status::run(

@@ -30,7 +30,7 @@ const RETRY: Duration = Duration::from_secs(2);
 /// The node's status. Transition times are kept from `old` where the condition did not change. Pure.
 pub fn node_status(
     fixed: &Fixed,
-    pressure: &Pressure,
+    pressure: Pressure,
     images: &[crate::image::Image],
     old: &NodeStatus,
     now_ms: i64,
@@ -109,7 +109,7 @@ fn image_list(images: &[crate::image::Image]) -> Vec<ContainerImage> {
     list
 }
 
-fn conditions(pressure: &Pressure, old: &NodeStatus, now_ms: i64) -> Vec<NodeCondition> {
+fn conditions(pressure: Pressure, old: &NodeStatus, now_ms: i64) -> Vec<NodeCondition> {
     let mut list = old.conditions.clone().unwrap_or_default();
     let row = |holds: bool, yes: (&'static str, &'static str), no: (&'static str, &'static str)| {
         let (reason, message) = if holds { yes } else { no };
@@ -195,7 +195,7 @@ pub async fn run(
     loop {
         let look = async {
             let pressure = *pressure.borrow();
-            keep(&client, &fixed, &pressure, &images.list()).await
+            keep(&client, &fixed, pressure, &images.list()).await
         };
         let Some(kept) = stop.run_until_cancelled(look).await else {
             return;
@@ -228,7 +228,7 @@ pub async fn run(
 async fn keep(
     client: &Client,
     fixed: &Fixed,
-    pressure: &Pressure,
+    pressure: Pressure,
     images: &[crate::image::Image],
 ) -> Result<Node, ClientError> {
     let node = register(client, fixed).await?;
@@ -301,14 +301,14 @@ mod tests {
     fn unchanged_machine_means_unchanged_status() {
         let fixed = fixed();
         let calm = Pressure::default();
-        let first = node_status(&fixed, &calm, &[], &NodeStatus::default(), 1_000_000);
-        let second = node_status(&fixed, &calm, &[], &first, 9_000_000);
+        let first = node_status(&fixed, calm, &[], &NodeStatus::default(), 1_000_000);
+        let second = node_status(&fixed, calm, &[], &first, 9_000_000);
         assert_eq!(first, second);
         let pressed = Pressure {
             memory: true,
             ..calm
         };
-        let third = node_status(&fixed, &pressed, &[], &second, 9_000_000);
+        let third = node_status(&fixed, pressed, &[], &second, 9_000_000);
         let of = |s: &NodeStatus, kind: &str| {
             s.conditions
                 .clone()
@@ -379,14 +379,14 @@ mod tests {
         let fixed = fixed();
         let calm = Pressure::default();
         for _ in 0..3 {
-            keep(&client, &fixed, &calm, &[]).await.unwrap();
+            keep(&client, &fixed, calm, &[]).await.unwrap();
         }
         let writes = std::mem::take(&mut *door.writes.lock().unwrap());
         assert_eq!(
             writes,
             ["POST /api/v1/nodes", "PATCH /api/v1/nodes/n/status"]
         );
-        keep(&client, &fixed, &Pressure { disk: true, ..calm }, &[])
+        keep(&client, &fixed, Pressure { disk: true, ..calm }, &[])
             .await
             .unwrap();
         assert_eq!(door.writes.lock().unwrap().len(), 1);

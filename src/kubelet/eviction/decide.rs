@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 /// What is remembered from one look to the next.
 #[derive(Debug, Default)]
 pub struct Watch {
-    /// Since when a threshold (by its place in the settings) has been crossed.
-    since_ms: BTreeMap<usize, i64>,
+    /// Since when a threshold (by its place in the settings) has been crossed, Unix milliseconds.
+    crossed_since: BTreeMap<usize, i64>,
     /// When a signal's pressure was last seen.
     memory_ms: Option<i64>,
     disk_ms: Option<i64>,
@@ -30,9 +30,9 @@ impl Watch {
         let mut crossed = BTreeMap::new();
         let mut seen = Pressure::default();
         for (place, threshold) in settings.thresholds.iter().enumerate() {
-            let was_crossed = self.since_ms.contains_key(&place);
+            let was_crossed = self.crossed_since.contains_key(&place);
             if is_crossed(threshold, observed, was_crossed) {
-                let since = self.since_ms.get(&place).copied().unwrap_or(now_ms);
+                let since = self.crossed_since.get(&place).copied().unwrap_or(now_ms);
                 crossed.insert(place, since);
                 let by = Pressure::by(threshold.signal);
                 seen.memory |= by.memory;
@@ -40,7 +40,7 @@ impl Watch {
                 seen.pids |= by.pids;
             }
         }
-        self.since_ms = crossed;
+        self.crossed_since = crossed;
         let held = |holds: bool, last: &mut Option<i64>| {
             if holds {
                 *last = Some(now_ms);
@@ -53,7 +53,7 @@ impl Watch {
             disk: held(seen.disk, &mut self.disk_ms),
             pids: held(seen.pids, &mut self.pids_ms),
         };
-        let due = self.since_ms.iter().filter_map(|(place, since)| {
+        let due = self.crossed_since.iter().filter_map(|(place, since)| {
             let threshold = settings.thresholds.get(*place)?;
             let due = threshold
                 .grace_ms

@@ -91,7 +91,7 @@ pub fn binary(value: u64) -> String {
 fn scaled(mut value: u64, step: u64, suffixes: &[&str]) -> String {
     let mut suffix = "";
     for next in suffixes {
-        if value == 0 || value % step != 0 {
+        if value == 0 || !value.is_multiple_of(step) {
             break;
         }
         value /= step;

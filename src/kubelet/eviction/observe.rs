@@ -14,8 +14,8 @@ pub struct Observation {
 
 pub type Observations = BTreeMap<Signal, Observation>;
 
-/// Looks at the machine: three files of /proc and one statvfs. A signal that cannot be read is not there.
-pub fn observe(files: &mut NodeFiles, pods_dir: &Path) -> Observations {
+/// Looks at the machine: four files of /proc and two statvfs. A signal that cannot be read is not there.
+pub fn observe(files: &mut NodeFiles, pods_dir: &Path, images_dir: &Path) -> Observations {
     let mut found = Observations::new();
     let mut add = |signal, available, capacity| {
         if capacity > 0 {
@@ -34,14 +34,18 @@ pub fn observe(files: &mut NodeFiles, pods_dir: &Path) -> Observations {
         pids_max.saturating_sub(pids),
         pids_max,
     );
-    if let Some(disk) = filesystem(pods_dir) {
-        // Images and pods share a filesystem here, so both signals see the same one.
-        for signal in [Signal::NodefsAvailable, Signal::ImagefsAvailable] {
-            add(signal, disk.available_bytes, disk.capacity_bytes);
-        }
-        // Some filesystems (btrfs) make inodes as they go and count none.
-        for signal in [Signal::NodefsInodesFree, Signal::ImagefsInodesFree] {
-            add(signal, disk.inodes_free, disk.inodes);
+    for (directory, available, inodes_free) in [
+        (pods_dir, Signal::NodefsAvailable, Signal::NodefsInodesFree),
+        (
+            images_dir,
+            Signal::ImagefsAvailable,
+            Signal::ImagefsInodesFree,
+        ),
+    ] {
+        if let Some(disk) = filesystem(directory) {
+            add(available, disk.available_bytes, disk.capacity_bytes);
+            // Some filesystems (btrfs) make inodes as they go and count none.
+            add(inodes_free, disk.inodes_free, disk.inodes);
         }
     }
     found

@@ -12,8 +12,9 @@ use crate::kubelet::events::{Kind, Recorder};
 use crate::kubelet::gc::Collector;
 use crate::kubelet::manager::{Pods, View};
 use crate::kubelet::spec::resources::pod_requests;
-use crate::kubelet::stats::{NodeFiles, Stats};
+use crate::kubelet::stats::{NodeFiles, Stats, same_filesystem};
 use crate::kubelet::{now_ms, volumes};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -37,6 +38,7 @@ pub struct Parts {
     pub node_name: String,
     /// Told when the pressure changes.
     pub node_changed: Arc<Notify>,
+    pub images_dir: PathBuf,
 }
 
 pub struct Manager {
@@ -74,9 +76,17 @@ impl Manager {
         }
     }
 
+    fn observe(&mut self) -> Observations {
+        observe(
+            &mut self.files,
+            &self.parts.dirs.pods,
+            &self.parts.images_dir,
+        )
+    }
+
     /// What is available, and what has to be done about it.
     fn look(&mut self) -> (Observations, Option<Threshold>) {
-        let observed = observe(&mut self.files, &self.parts.dirs.pods);
+        let observed = self.observe();
         let look = self.watch.look(&self.settings, &observed, now_ms());
         let changed = self
             .pressure
@@ -140,14 +150,24 @@ impl Manager {
             "EvictionThresholdMet",
             format!("Attempting to reclaim {resource}"),
         );
-        if !matches!(
+        let (pods_dir, images_dir) = (&self.parts.dirs.pods, &self.parts.images_dir);
+        let on_nodefs = matches!(
             threshold.signal,
-            Signal::MemoryAvailable | Signal::PidAvailable
-        ) {
+            Signal::NodefsAvailable | Signal::NodefsInodesFree
+        );
+        let on_imagefs = matches!(
+            threshold.signal,
+            Signal::ImagefsAvailable | Signal::ImagefsInodesFree
+        );
+        // Ended runs lie beside the pods, images beside the image store; usually that is one disk.
+        let is_one_disk = same_filesystem(pods_dir, images_dir);
+        if on_nodefs || (on_imagefs && is_one_disk) {
             self.parts.pods.reclaim_dead();
+        }
+        if on_imagefs || (on_nodefs && is_one_disk) {
             self.parts.collector.remove_unused().await;
         }
-        let observed = observe(&mut self.files, &self.parts.dirs.pods);
+        let observed = self.observe();
         if !is_crossed(&threshold, &observed, true) {
             tracing::info!(signal = %threshold.signal, "enough was collected; no pod has to go");
             return false;

@@ -118,10 +118,10 @@ pub struct Threshold {
 /// Statements in one list: far more than there are signals.
 const STATEMENTS_MAX: usize = 32;
 
-fn statements<'a>(
-    text: &'a str,
+fn statements(
+    text: &str,
     operator: char,
-) -> impl Iterator<Item = Result<(Signal, &'a str), String>> {
+) -> impl Iterator<Item = Result<(Signal, &str), String>> {
     text.split(',')
         .map(str::trim)
         .filter(|one| !one.is_empty())

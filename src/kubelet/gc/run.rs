@@ -12,6 +12,7 @@ use crate::kubelet::pod::state::containers;
 use crate::kubelet::stats::filesystem;
 use crate::kubelet::{now_ms, volumes};
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, Notify};
@@ -35,6 +36,7 @@ pub struct Collector {
     pub node_name: String,
     /// The node's list of images changed.
     pub node_changed: Arc<Notify>,
+    pub images_dir: PathBuf,
     /// Held during a round.
     pub state: Mutex<State>,
 }
@@ -67,7 +69,7 @@ impl Collector {
     }
 
     async fn round(&self) {
-        let disk = filesystem(&self.dirs.pods).unwrap_or_default();
+        let disk = filesystem(&self.images_dir).unwrap_or_default();
         let wanted = bytes_to_free(
             disk.capacity_bytes,
             disk.available_bytes,

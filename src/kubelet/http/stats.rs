@@ -24,11 +24,9 @@ pub async fn stats_summary(State(server): State<Server>, request: Request<Body>)
 
 fn node_disks(server: &Server) -> Disks {
     let images = server.ctx.puller.images().list();
-    let node = filesystem(&server.ctx.dirs.pods).unwrap_or_default();
     Disks {
-        node,
-        // Images stand beside the pods' directories, on one filesystem.
-        images: node,
+        node: filesystem(&server.ctx.dirs.pods).unwrap_or_default(),
+        images: filesystem(&server.ctx.images_dir).unwrap_or_default(),
         image_bytes: images.iter().map(|image| image.size_bytes).sum(),
     }
 }

@@ -150,6 +150,17 @@ pub fn filesystem(path: &Path) -> Option<Filesystem> {
     })
 }
 
+/// Whether two directories share a disk; one that is not there yet shares it with its nearest parent.
+pub fn same_filesystem(one: &Path, other: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let device = |path: &Path| {
+        path.ancestors()
+            .find_map(|parent| std::fs::metadata(parent).ok())
+            .map(|found| found.dev())
+    };
+    device(one) == device(other)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,6 +16,6 @@ pub mod summary;
 mod types;
 
 pub use disk::DiskUse;
-pub use files::{NodeFiles, filesystem, meminfo};
+pub use files::{NodeFiles, filesystem, meminfo, same_filesystem};
 pub use sampler::Stats;
 pub use types::{ContainerUsage, PodDisk, PodUsage};

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 const FRESH_MS: u64 = 1_000;
 /// A sample older than this says nothing about the rate now: two new ones are taken, this far apart.
 const BASE_AGE_MS_MAX: u64 = 60_000;
-const BASE_GAP: Duration = Duration::from_millis(1_000);
+const BASE_GAP: Duration = Duration::from_secs(1);
 /// A walk is not repeated before this many times its own duration has passed: a hundredth of the time at most.
 const WALK_REST: u32 = 100;
 /// Age at which what a walk found is looked at again, for those who only want to know (upstream's du interval).
