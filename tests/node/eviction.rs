@@ -15,6 +15,10 @@ pub const TESTS: &[(&str, fn())] = &[
         a_node_short_of_memory_gives_up_pods_and_takes_none,
     ),
     (
+        "a_node_short_of_disk_collects_then_gives_up_pods",
+        a_node_short_of_disk_collects_then_gives_up_pods,
+    ),
+    (
         "unused_images_go_when_the_disk_is_full",
         unused_images_go_when_the_disk_is_full,
     ),
@@ -167,6 +171,50 @@ fn a_node_short_of_memory_gives_up_pods_and_takes_none() {
     node.wait_for("default", &object, pressure, "False");
     node.wait_for("default", &object, taints, "");
     node.wait_for("default", "pod/later", "{.status.phase}", "Running");
+}
+
+fn a_node_short_of_disk_collects_then_gives_up_pods() {
+    let mut node = TestNode::start();
+    crate::import_busybox(&node);
+    node.apply(&script_pod(
+        "writer",
+        "Always",
+        "dd if=/dev/zero of=/big bs=1M count=2; sleep 3600",
+    ));
+    node.apply(&script_pod("idle", "Always", "sleep 3600"));
+    for pod in ["pod/writer", "pod/idle"] {
+        node.wait_for("default", pod, "{.status.phase}", "Running");
+    }
+    node.stop();
+    node.arguments = vec![
+        "--eviction-hard=nodefs.available<99.9%".to_owned(),
+        "--eviction-pressure-transition-period=1s".to_owned(),
+    ];
+    node.up();
+    for pod in ["pod/writer", "pod/idle"] {
+        node.wait_for("default", pod, REASON, "Failed Evicted");
+    }
+    // One at a time, the largest first.
+    let when = "{.status.conditions[?(@.type==\"DisruptionTarget\")].lastTransitionTime}";
+    let first = node.value("default", "pod/writer", when);
+    let second = node.value("default", "pod/idle", when);
+    assert!(first <= second, "{first} {second}");
+    let message = node.value("default", "pod/writer", "{.status.message}");
+    assert!(
+        message
+            .starts_with("The node was low on resource: ephemeral-storage. Threshold quantity: ")
+            && message.contains("has larger consumption of ephemeral-storage. "),
+        "{message}"
+    );
+    let object = format!("node/{}", node.name);
+    let pressure = "{.status.conditions[?(@.type==\"DiskPressure\")].status}";
+    node.wait_for("default", &object, pressure, "True");
+    let told = eventually(|| {
+        let events = node.kubectl(&["get", "events", "-o", "json"]).stdout;
+        events.contains("EvictionThresholdMet")
+            && events.contains("Attempting to reclaim ephemeral-storage")
+    });
+    assert!(told);
 }
 
 fn unused_images_go_when_the_disk_is_full() {

@@ -118,10 +118,7 @@ pub struct Threshold {
 /// Statements in one list: far more than there are signals.
 const STATEMENTS_MAX: usize = 32;
 
-fn statements(
-    text: &str,
-    operator: char,
-) -> impl Iterator<Item = Result<(Signal, &str), String>> {
+fn statements(text: &str, operator: char) -> impl Iterator<Item = Result<(Signal, &str), String>> {
     text.split(',')
         .map(str::trim)
         .filter(|one| !one.is_empty())
@@ -260,6 +257,16 @@ mod tests {
         let mut hard = parse_hard("nodefs.available<10%").unwrap();
         parse_reclaims("nodefs.available=5%", &mut hard).unwrap();
         assert_eq!(hard[0].reclaim.unwrap().of(200), 10);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_breaks_a_reader(text in "[a-z0-9.,<=%é \\-]{0,40}") {
+            let _ = parse_hard(&text);
+            let _ = parse_soft(&text, &text);
+            let _ = parse_reclaims(&text, &mut []);
+            let _ = parse_duration_ms(&text);
+        }
     }
 
     #[test]

@@ -4,8 +4,6 @@ use super::types::Interface;
 
 /// More interfaces than this are not reported: a host with hundreds of pods has as many veths.
 const INTERFACES_MAX: usize = 64;
-/// Ends of pods' links and bridges of ours: what they carry is counted in the pods.
-const OURS: [&str; 3] = ["veth", "cor", "lo"];
 
 /// All interfaces but the loopback one.
 pub fn parse(text: &str) -> Vec<Interface> {
@@ -20,9 +18,14 @@ pub fn parse(text: &str) -> Vec<Interface> {
 pub fn parse_host(text: &str) -> Vec<Interface> {
     text.lines()
         .filter_map(line)
-        .filter(|interface| !OURS.iter().any(|ours| interface.name.starts_with(ours)))
+        .filter(|interface| interface.name != "lo" && !is_link(&interface.name))
         .take(INTERFACES_MAX)
         .collect()
+}
+
+/// The host's end of a pod's link, whoever made it: what it carries is counted in the pod.
+fn is_link(name: &str) -> bool {
+    name.starts_with("veth")
 }
 
 /// `eth0: bytes packets errs drop fifo frame compressed multicast bytes packets errs drop …`; head lines have no colon
