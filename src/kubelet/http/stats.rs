@@ -4,7 +4,7 @@ use super::{Server, flag, query};
 use crate::exposition::Kind::{Counter, Gauge};
 use crate::exposition::{self, Page};
 use crate::kubelet::stats::summary::{Disks, PodDisks, summary};
-use crate::kubelet::stats::{filesystem, pages};
+use crate::kubelet::stats::{filesystem, pages, resource_page};
 use ::http::{HeaderValue, Request, Response, header};
 use axum::body::Body;
 use axum::extract::State;
@@ -48,7 +48,7 @@ pub async fn cadvisor(State(server): State<Server>) -> Response<Body> {
 }
 
 pub async fn resource(State(server): State<Server>) -> Response<Body> {
-    page(pages::resource(&*server.stats.counters().await))
+    page(resource_page::resource(&*server.stats.counters().await))
 }
 
 /// The kubelet's own.

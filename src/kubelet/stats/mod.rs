@@ -11,6 +11,7 @@ mod disk;
 mod files;
 mod network;
 pub mod pages;
+pub mod resource_page;
 mod sampler;
 pub mod summary;
 mod types;

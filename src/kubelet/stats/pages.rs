@@ -1,6 +1,5 @@
-//! The kubelet's pages for Prometheus, with cAdvisor's and kubelet's names.
-//! <https://github.com/google/cadvisor/blob/master/docs/storage/prometheus.md>,
-//! <https://kubernetes.io/docs/reference/instrumentation/metrics/>
+//! `/metrics/cadvisor`, with cAdvisor's names.
+//! <https://github.com/google/cadvisor/blob/master/docs/storage/prometheus.md>
 
 use super::summary::PodDisks;
 use super::types::{ContainerUsage, Interface, PodUsage, Sample};
@@ -9,10 +8,10 @@ use crate::exposition::{Kind, Page, Seconds};
 use crate::runtime::CgroupUsage;
 
 /// What a family is read from.
-type Reading = fn(&CgroupUsage) -> Value;
+pub(super) type Reading = fn(&CgroupUsage) -> Value;
 
 /// A number as it is printed.
-enum Value {
+pub(super) enum Value {
     Count(u64),
     Time(u64),
 }
@@ -386,111 +385,12 @@ fn network_families(page: &mut Page, sample: &Sample, root: &Labels<'_>, at: Opt
     }
 }
 
-/// `/metrics/resource`.
-pub fn resource(sample: &Sample) -> String {
-    let at = Some(sample.at_ms);
-    let mut page = Page::default();
-    page.family(
-        "node_cpu_usage_seconds_total",
-        Counter,
-        "Cumulative cpu time consumed by the node in core-seconds",
-    )
-    .sample_at(&[], Seconds(sample.node.cpu_ns), at);
-    for (name, help, value) in [
-        (
-            "node_memory_working_set_bytes",
-            "Current working set of the node in bytes",
-            sample.node.memory.working_set(),
-        ),
-        (
-            "node_swap_usage_bytes",
-            "Current swap usage of the node in bytes. Reported only on non-windows systems",
-            sample.node.memory.swap_usage(),
-        ),
-    ] {
-        page.family(name, Gauge, help).sample_at(&[], value, at);
-    }
-    let pods: [(&'static str, Kind, &str, Reading); 3] = [
-        (
-            "pod_cpu_usage_seconds_total",
-            Counter,
-            "Cumulative cpu time consumed by the pod in core-seconds",
-            |u| Time(u.cpu_ns),
-        ),
-        (
-            "pod_memory_working_set_bytes",
-            Gauge,
-            "Current working set of the pod in bytes",
-            |u| Count(u.working_set_bytes()),
-        ),
-        (
-            "pod_swap_usage_bytes",
-            Gauge,
-            "Current amount of the pod swap usage in bytes. Reported only on non-windows systems",
-            |u| Count(u.swap_bytes),
-        ),
-    ];
-    for (name, kind, help, reading) in pods {
-        page.family(name, kind, help);
-        for pod in &sample.pods {
-            let labels = [("namespace", pod.namespace.as_str()), ("pod", &pod.name)];
-            page.sample_at(&labels, reading(&pod.usage), at);
-        }
-    }
-    type OfContainer = fn(&ContainerUsage) -> Value;
-    let containers: [(&'static str, Kind, &str, OfContainer); 4] = [
-        (
-            "container_cpu_usage_seconds_total",
-            Counter,
-            "Cumulative cpu time consumed by the container in core-seconds",
-            |c| Time(c.usage.cpu_ns),
-        ),
-        (
-            "container_memory_working_set_bytes",
-            Gauge,
-            "Current working set of the container in bytes",
-            |c| Count(c.usage.working_set_bytes()),
-        ),
-        (
-            "container_swap_usage_bytes",
-            Gauge,
-            "Current amount of the container swap usage in bytes. Reported only on non-windows systems",
-            |c| Count(c.usage.swap_bytes),
-        ),
-        (
-            "container_start_time_seconds",
-            Gauge,
-            "Start time of the container since unix epoch in seconds",
-            |c| Count(u64::try_from(c.started_ms / 1000).unwrap_or(0)),
-        ),
-    ];
-    for (name, kind, help, reading) in containers {
-        page.family(name, kind, help);
-        for pod in &sample.pods {
-            for container in &pod.containers {
-                let labels = [
-                    ("container", container.name.as_str()),
-                    ("namespace", &pod.namespace),
-                    ("pod", &pod.name),
-                ];
-                page.sample_at(&labels, reading(container), at);
-            }
-        }
-    }
-    page.family(
-        "resource_scrape_error",
-        Gauge,
-        "1 if there was an error while getting container metrics, 0 otherwise",
-    )
-    .sample(&[], 0);
-    page.finish()
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn sample() -> Sample {
+    /// One pod with one container.
+    pub fn sample() -> Sample {
         let usage = CgroupUsage {
             cpu_ns: 1_500_000_000,
             memory_bytes: 10,
@@ -532,18 +432,6 @@ mod tests {
             "container_network_receive_bytes_total{id=\"/coracle/podu\",image=\"\",interface=\"eth0\",name=\"\",namespace=\"n\",pod=\"p\"} 7 5000",
             "container_memory_failures_total{container=\"c\",failure_type=\"pgfault\",id=\"/coracle/podu/abc\",image=\"i\",name=\"abc\",namespace=\"n\",pod=\"p\",scope=\"hierarchy\"} 0 5000",
             "machine_cpu_cores 4",
-        ] {
-            assert!(text.lines().any(|one| one == line), "{line}\n{text}");
-        }
-    }
-
-    #[test]
-    fn the_resource_page() {
-        let text = resource(&sample());
-        for line in [
-            "pod_cpu_usage_seconds_total{namespace=\"n\",pod=\"p\"} 1.500000000 5000",
-            "container_memory_working_set_bytes{container=\"c\",namespace=\"n\",pod=\"p\"} 10 5000",
-            "resource_scrape_error 0",
         ] {
             assert!(text.lines().any(|one| one == line), "{line}\n{text}");
         }
