@@ -113,7 +113,7 @@ fn a_node_short_of_memory_gives_up_pods_and_takes_none() {
     assert_eq!(node.value("default", "pod/burstable", toleration), "Exists");
 
     node.stop();
-    node.arguments = vec!["--eviction-hard=memory.available<99.9%".to_owned()];
+    node.options = vec!["--eviction-hard=memory.available<99.9%".to_owned()];
     node.up();
     node.wait_for("default", "pod/burstable", REASON, "Failed Evicted");
     let message = node.value("default", "pod/burstable", "{.status.message}");
@@ -166,7 +166,7 @@ fn a_node_short_of_memory_gives_up_pods_and_takes_none() {
     );
 
     node.stop();
-    node.arguments.clear();
+    node.options.clear();
     node.up();
     node.wait_for("default", &object, pressure, "False");
     node.wait_for("default", &object, taints, "");
@@ -186,7 +186,7 @@ fn a_node_short_of_disk_collects_then_gives_up_pods() {
         node.wait_for("default", pod, "{.status.phase}", "Running");
     }
     node.stop();
-    node.arguments = vec![
+    node.options = vec![
         "--eviction-hard=nodefs.available<99.9%".to_owned(),
         "--eviction-pressure-transition-period=1s".to_owned(),
     ];
@@ -234,7 +234,7 @@ fn unused_images_go_when_the_disk_is_full() {
     node.apply(&script_pod("user", "Always", "sleep 3600"));
     node.wait_for("default", "pod/user", "{.status.phase}", "Running");
     node.stop();
-    node.arguments = [
+    node.options = [
         "--image-gc-high-threshold=1",
         "--image-gc-low-threshold=0",
         "--minimum-image-ttl-duration=0s",
@@ -266,7 +266,7 @@ fn unused_images_go_when_the_disk_is_full() {
 
 fn reservations_and_thresholds_leave_allocatable() {
     let mut node = TestNode::prepare();
-    node.arguments = [
+    node.options = [
         "--eviction-hard=memory.available<100Mi,nodefs.available<1%",
         "--system-reserved=cpu=100m,memory=50Mi",
         "--kube-reserved=cpu=150m,ephemeral-storage=1Gi",
@@ -302,7 +302,7 @@ fn settings_that_cannot_be_are_refused() {
         ("--minimum-image-ttl-duration=2", "is no duration"),
     ] {
         let mut node = TestNode::prepare();
-        node.arguments = vec![argument.to_owned()];
+        node.options = vec![argument.to_owned()];
         crate::common::run(&mut node.up_command()).must_fail_with(why);
     }
 }

@@ -6,10 +6,13 @@ mod busybox;
 mod common;
 
 mod adoption;
+mod crashes;
+mod endurance;
 mod eviction;
 mod images;
 mod lifecycle;
 mod logs;
+mod outcomes;
 mod refusals;
 mod reset;
 mod stats;
@@ -51,6 +54,9 @@ fn main() -> ExitCode {
         ("images", images::TESTS),
         ("adoption", adoption::TESTS),
         ("refusals", refusals::TESTS),
+        ("outcomes", outcomes::TESTS),
+        ("crashes", crashes::TESTS),
+        ("endurance", endurance::TESTS),
         ("reset", reset::TESTS),
         ("stats", stats::TESTS),
         ("eviction", eviction::TESTS),
