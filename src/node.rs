@@ -9,6 +9,7 @@ pub mod record;
 use crate::api::{self, Api, NodeDoor, User};
 use crate::client::Client;
 use crate::image::Images;
+use crate::kubelet::static_pods::StaticPods;
 use crate::kubelet::{Kubelet, KubeletConfig, Parts, Settings};
 use crate::mesh::identity;
 use crate::network::{Network, NetworkConfig, PodCidr};
@@ -45,6 +46,8 @@ pub struct NodeConfig {
     pub pod_cidr: PodCidr,
     pub cgroup_root: String,
     pub profile: Profile,
+    /// Files of static pods.
+    pub manifest_dir: Option<PathBuf>,
     /// What is kept back from pods and when they are given up.
     pub settings: Settings,
 }
@@ -198,6 +201,10 @@ impl Node {
             pods_dir: config.data_dir.join("pods"),
             run_dir: config.run_dir.join("kubelet"),
             profile: config.profile,
+            static_pods: config.manifest_dir.map(|dir| StaticPods {
+                dir,
+                complete: api::kinds::complete_static_pod,
+            }),
             settings: config.settings,
             images_dir: config.data_dir.join("images"),
         };

@@ -162,6 +162,11 @@ fn subresource(
             "NodeProxyOptions",
         ),
         Subresource::Finalize => ("finalize", &["update"], kind.kind),
+        Subresource::EphemeralContainers => (
+            "ephemeralcontainers",
+            &["get", "patch", "update"],
+            kind.kind,
+        ),
     }
 }
 

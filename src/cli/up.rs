@@ -38,6 +38,9 @@ pub struct UpArgs {
     /// Firmware profile; default: the one for this board.
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
+    /// Directory of static pods: one pod per YAML or JSON file, run without the API and watched for changes.
+    #[arg(long, value_name = "DIR")]
+    manifest_dir: Option<PathBuf>,
     #[command(flatten)]
     pressure: PressureArgs,
 }
@@ -58,6 +61,7 @@ pub fn run(args: UpArgs, data_dir: PathBuf) -> Outcome {
         pod_cidr: args.pod_cidr,
         cgroup_root: args.cgroup_root,
         profile,
+        manifest_dir: args.manifest_dir,
         settings,
     };
     heap::keep_small();

@@ -1,6 +1,6 @@
 //! The node agent: makes the pods bound to this node real and reports what became of them.
 //!
-//! What comes in: pods bound to this node (a watch), what happens to containers (events of the runtime), and requests
+//! What comes in: pods bound to this node (a watch), pods from files, what happens to containers (events of the runtime), and requests
 //! for logs, exec and images over its own HTTP interface. What goes out: calls to runtime, image and network, status
 //! of pods and of the node, events; all of it through the API's own door.
 //!
@@ -16,6 +16,7 @@ mod dirs;
 mod events;
 mod eviction;
 mod gc;
+mod hooks;
 mod http;
 mod images;
 mod last_words;
@@ -23,7 +24,9 @@ mod machine;
 mod manager;
 mod node_status;
 pub mod pod;
+pub mod probes;
 pub mod spec;
+pub mod static_pods;
 mod stats;
 mod volumes;
 mod worker;
@@ -56,6 +59,8 @@ pub struct KubeletConfig {
     pub settings: Settings,
     /// Where the image store is: it may have a disk of its own.
     pub images_dir: PathBuf,
+    /// Pods from files.
+    pub static_pods: Option<static_pods::StaticPods>,
 }
 
 pub use eviction::{Flags as EvictionFlags, Settings};
@@ -182,7 +187,7 @@ impl Kubelet {
             let stop = stop.clone();
             async move { collector.run(stop).await }
         };
-        let managing = manager::run(ctx, pods, parts.events, stop);
+        let managing = manager::run(ctx, pods, parts.events, config.static_pods, stop);
         let running = async move {
             tokio::join!(node, managing, recording, evicting, collecting);
         };

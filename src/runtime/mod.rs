@@ -23,6 +23,6 @@ mod users;
 
 pub use cgroup_usage::{CgroupReader, CgroupUsage};
 pub use client::{Runtime, remove_all};
-pub use exec::ExecSession;
+pub use exec::{ExecSession, Output};
 pub use shim::shim_main;
 pub use types::*;

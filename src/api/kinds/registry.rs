@@ -98,6 +98,7 @@ static KINDS: &[Kind] = &[
             Subresource::Binding,
             Subresource::Log,
             Subresource::Exec,
+            Subresource::EphemeralContainers,
         ],
         selectable: &[
             ("spec.nodeName", "/spec/nodeName"),

@@ -59,6 +59,7 @@ pub fn run(args: &DemoArgs) -> Outcome {
         cgroup_root: place.record.cgroup_root.clone(),
         settings: pressure_args::unpressed(&profile)?,
         profile,
+        manifest_dir: None,
     };
     let wait = !args.once && std::io::stdout().is_terminal();
     let runtime = runtime(&config.profile)?;

@@ -4,7 +4,9 @@
 mod container;
 mod end;
 mod evict;
+pub mod hooks;
 mod image;
+mod mirror;
 mod sandbox;
 mod volumes;
 
