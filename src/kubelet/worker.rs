@@ -61,6 +61,9 @@ pub struct Worker {
     probes: Probes,
     /// Where the volumes are, and what keeps them up to date.
     pub(super) live: Live,
+    /// Requests for disk space seen so far, and whether the newest is still to be met.
+    reclaims: u32,
+    pub(super) must_reclaim: bool,
 }
 
 enum Next {
@@ -95,6 +98,8 @@ impl Worker {
             hook_handles: BTreeMap::new(),
             probes: Probes::default(),
             live: Live::default(),
+            reclaims: 0,
+            must_reclaim: false,
         }
     }
 
@@ -162,6 +167,7 @@ impl Worker {
         for _ in 0..ROUNDS_MAX {
             self.refresh();
             self.observe().await;
+            self.reclaim().await;
             let now_ms = super::now_ms();
             let refused = self.state.verdict.is_some();
             advance(&self.pod, &mut self.state, now_ms);
@@ -210,6 +216,10 @@ impl Worker {
             self.pod = wanted.pod.clone();
         }
         self.state.gone |= wanted.gone;
+        let (eviction, reclaims) = (wanted.eviction.clone(), wanted.reclaims);
+        drop(wanted);
+        self.take_eviction(eviction);
+        self.must_reclaim |= std::mem::replace(&mut self.reclaims, reclaims) != reclaims;
     }
 
     async fn observe(&mut self) {

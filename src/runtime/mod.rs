@@ -9,6 +9,7 @@
 //!
 //! It never knows about pods as API objects, images as names, or addresses.
 
+mod cgroup_usage;
 pub mod cgroups;
 mod client;
 mod connection;
@@ -23,6 +24,7 @@ pub mod subpath;
 mod types;
 mod users;
 
+pub use cgroup_usage::{CgroupReader, CgroupUsage};
 pub use client::{Runtime, remove_all};
 pub use exec::{ExecSession, Output};
 pub use shim::shim_main;

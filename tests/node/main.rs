@@ -10,6 +10,7 @@ mod claims;
 mod crashes;
 mod endurance;
 mod ephemeral;
+mod eviction;
 mod hooks;
 mod images;
 mod lifecycle;
@@ -22,6 +23,7 @@ mod refusals;
 mod reset;
 mod sidecars;
 mod static_pods;
+mod stats;
 mod streams;
 mod volumes;
 
@@ -73,5 +75,7 @@ fn main() -> ExitCode {
         ("volumes", volumes::TESTS),
         ("mounts", mounts::TESTS),
         ("claims", claims::TESTS),
+        ("stats", stats::TESTS),
+        ("eviction", eviction::TESTS),
     ])
 }

@@ -10,6 +10,7 @@ mod config_map;
 mod errors;
 mod event;
 pub mod metadata;
+pub mod metrics;
 mod namespace;
 mod node;
 mod persistent_volume;

@@ -2,7 +2,7 @@
 
 use super::check::check;
 use super::{
-    Kind, Subresource, config_map, event, namespace, node, persistent_volume,
+    Kind, Subresource, config_map, event, metrics, namespace, node, persistent_volume,
     persistent_volume_claim, pod, secret, service, service_account, storage_class,
 };
 use crate::api::table;
@@ -208,6 +208,8 @@ static KINDS: &[Kind] = &[
         strategy: &storage_class::StorageClass,
         check: check::<storage::v1::StorageClass>,
     },
+    metrics::NODE_METRICS,
+    metrics::POD_METRICS,
 ];
 
 /// Every kind, in discovery order.
@@ -294,8 +296,12 @@ mod tests {
     fn names_are_unique() {
         let mut seen = std::collections::HashSet::new();
         for kind in all() {
-            for name in [kind.plural, kind.singular].iter().chain(kind.short_names) {
-                assert!(seen.insert(*name), "{name}");
+            let names = [kind.plural, kind.singular];
+            for name in names.iter().chain(kind.short_names) {
+                assert!(
+                    name.is_empty() || seen.insert((kind.group, *name)),
+                    "{name}"
+                );
             }
         }
     }

@@ -43,6 +43,26 @@ pub fn apply(pod: &mut Value) {
     if let Some(Value::Array(volumes)) = spec.get_mut("volumes") {
         volumes.iter_mut().for_each(volume);
     }
+    if super::quality::class(pod) != "BestEffort" {
+        tolerate_memory_pressure(&mut pod["spec"]);
+    }
+}
+
+/// A pod that says what it needs copes with memory pressure; only BestEffort pods are kept from such a node.
+/// <https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/#taint-nodes-by-condition>
+fn tolerate_memory_pressure(spec: &mut Value) {
+    const KEY: &str = "node.kubernetes.io/memory-pressure";
+    let Some(Value::Array(tolerations)) = spec.get_mut("tolerations") else {
+        return;
+    };
+    let tolerated = tolerations.iter().any(|t| {
+        let (own, effect) = (text(t, "/key"), text(t, "/effect"));
+        (own == KEY || (own.is_empty() && text(t, "/operator") == "Exists"))
+            && (effect == "NoSchedule" || effect.is_empty())
+    });
+    if !tolerated {
+        tolerations.push(json!({"key": KEY, "operator": "Exists", "effect": "NoSchedule"}));
+    }
 }
 
 /// `serviceAccount` is the old name of `serviceAccountName`.
@@ -191,6 +211,7 @@ fn field_version(item: &mut Value) {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -227,7 +248,10 @@ mod tests {
             spec["volumes"],
             json!([{"name": "v", "emptyDir": {}}, {"name": "c", "configMap": {"name": "c", "defaultMode": 420}}])
         );
-        assert_eq!(spec["tolerations"].as_array().map(Vec::len), Some(2));
+        let tolerated = spec["tolerations"].as_array().unwrap();
+        // The one given, unreachable, and memory pressure: it is not BestEffort.
+        assert_eq!(tolerated.len(), 3);
+        assert_eq!(tolerated[2]["effect"], "NoSchedule");
         assert_eq!(spec["serviceAccountName"], "default");
         assert_eq!(spec["priority"], 0);
         let once = pod.clone();
