@@ -10,20 +10,25 @@
 //! It never knows about pods as API objects, images as names, or addresses.
 
 mod attach;
+mod cgroup_usage;
 pub mod cgroups;
 mod client;
 mod connection;
 mod exec;
+mod held;
 pub mod logs;
+mod mount_api;
 mod protocol;
 mod shim;
 mod shim_stream;
 mod spec;
+pub mod subpath;
 mod terminal;
 mod types;
 mod users;
 
 pub use attach::AttachSession;
+pub use cgroup_usage::{CgroupReader, CgroupUsage};
 pub use client::{Runtime, remove_all};
 pub use exec::ExecSession;
 pub use shim::shim_main;

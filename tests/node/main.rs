@@ -7,13 +7,16 @@ mod common;
 
 mod adoption;
 mod attach;
+mod claims;
 mod crashes;
 mod endurance;
 mod ephemeral;
+mod eviction;
 mod hooks;
 mod images;
 mod lifecycle;
 mod logs;
+mod mounts;
 mod outcomes;
 mod port_forward;
 mod probe_servers;
@@ -22,7 +25,9 @@ mod refusals;
 mod reset;
 mod sidecars;
 mod static_pods;
+mod stats;
 mod streams;
+mod volumes;
 
 use common::TestNode;
 use common::shared::Shared;
@@ -71,5 +76,10 @@ fn main() -> ExitCode {
         ("crashes", crashes::TESTS),
         ("endurance", endurance::TESTS),
         ("reset", reset::TESTS),
+        ("volumes", volumes::TESTS),
+        ("mounts", mounts::TESTS),
+        ("claims", claims::TESTS),
+        ("stats", stats::TESTS),
+        ("eviction", eviction::TESTS),
     ])
 }

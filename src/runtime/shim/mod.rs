@@ -15,6 +15,7 @@ mod launch;
 mod namespaces;
 mod server;
 mod sys;
+mod volumes;
 
 pub use sys::non_blocking;
 
@@ -93,6 +94,10 @@ fn prepare(directory: &Path) -> Result<server::Server, String> {
     nix::unistd::setsid().map_err(|e| at("setsid", &e))?;
     std::env::set_current_dir("/").map_err(|e| at("chdir", &e))?;
     sys::become_subreaper().map_err(|e| at("child subreaper", &e))?;
+    // For volumes whose mounts are the host's too.
+    let host_mounts = std::fs::File::open("/proc/self/ns/mnt")
+        .map_err(|e| at("its mount namespace", &e))?
+        .into();
     namespaces::enter(&config.spec, directory)?;
     let signals = sys::child_signals().map_err(|e| at("signalfd", &e))?;
     let socket = directory.join(SOCKET_FILE);
@@ -111,5 +116,6 @@ fn prepare(directory: &Path) -> Result<server::Server, String> {
         layout,
         listener,
         signals,
+        host_mounts,
     ))
 }

@@ -17,7 +17,7 @@ use crate::runtime::types::{ContainerState, RunId};
 use launches::Launch;
 use nix::sys::signalfd::SignalFd;
 use std::collections::VecDeque;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -32,6 +32,8 @@ pub struct Server {
     layout: Layout,
     listener: UnixListener,
     signals: SignalFd,
+    /// The mount namespace the shim was started in.
+    host_mounts: OwnedFd,
     clients: Vec<Client>,
     next_client: u64,
     containers: Vec<Container>,
@@ -69,6 +71,7 @@ impl Server {
         layout: Layout,
         listener: UnixListener,
         signals: SignalFd,
+        host_mounts: OwnedFd,
     ) -> Server {
         Server {
             config,
@@ -76,6 +79,7 @@ impl Server {
             layout,
             listener,
             signals,
+            host_mounts,
             clients: Vec::new(),
             next_client: 0,
             containers: Vec::new(),
@@ -223,6 +227,7 @@ impl Server {
             host_pid: self.config.spec.host_pid,
             unified: self.layout == Layout::Unified,
             processes_of: None,
+            host_mounts: &self.host_mounts,
         }
     }
 }
