@@ -215,7 +215,6 @@ mod tests {
                 "spec.topologySpreadConstraints",
                 "spec.securityContext.seccompProfile.type",
                 "spec.initContainers[0].resizePolicy",
-                "spec.containers[1].stdinOnce",
                 "spec.containers[1].volumeDevices",
                 "spec.volumes[1].nfs",
                 "spec.containers[0].ports[0].hostPort",
