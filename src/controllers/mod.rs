@@ -11,6 +11,7 @@
 mod namespace;
 mod queue;
 mod service_account;
+pub mod storage;
 
 #[cfg(test)]
 pub(crate) mod fake_door;

@@ -22,6 +22,7 @@ mod manager;
 mod node_status;
 pub mod pod;
 pub mod probes;
+mod provisioner;
 pub mod spec;
 pub mod static_pods;
 mod volumes;
@@ -79,6 +80,8 @@ struct Context {
     logs: LogProfile,
     /// Something the node's object shows has changed.
     node_changed: Arc<Notify>,
+    /// The objects that volumes here show.
+    watched: Arc<volumes::Watched>,
 }
 
 /// Clones share one kubelet.
@@ -119,7 +122,10 @@ impl Kubelet {
             pods_max: config.profile.pods_max,
             logs: config.profile.logs.clone(),
             node_changed: Arc::new(Notify::new()),
+            watched: Arc::new(volumes::Watched::new(parts.client.clone())),
         });
+        // Beside the pods' directories: volumes outlive pods.
+        let storage = config.pods_dir.with_file_name("storage");
         let pods = Arc::new(manager::Pods::default());
         let router = http::router(ctx.clone(), pods.clone());
         let node = node_status::run(
@@ -131,9 +137,10 @@ impl Kubelet {
             ctx.node_changed.clone(),
             stop.clone(),
         );
+        let provisioning = provisioner::run(ctx.clone(), storage, stop.clone());
         let managing = manager::run(ctx, pods, parts.events, config.static_pods, stop);
         let running = async move {
-            tokio::join!(node, managing, recording);
+            tokio::join!(node, managing, recording, provisioning);
         };
         (Kubelet { router }, running)
     }

@@ -13,10 +13,13 @@ pub mod cgroups;
 mod client;
 mod connection;
 mod exec;
+mod held;
 pub mod logs;
+mod mount_api;
 mod protocol;
 mod shim;
 mod spec;
+pub mod subpath;
 mod types;
 mod users;
 

@@ -6,6 +6,7 @@ mod busybox;
 mod common;
 
 mod adoption;
+mod claims;
 mod crashes;
 mod endurance;
 mod ephemeral;
@@ -13,6 +14,7 @@ mod hooks;
 mod images;
 mod lifecycle;
 mod logs;
+mod mounts;
 mod outcomes;
 mod probe_servers;
 mod probes;
@@ -21,6 +23,7 @@ mod reset;
 mod sidecars;
 mod static_pods;
 mod streams;
+mod volumes;
 
 use common::TestNode;
 use common::shared::Shared;
@@ -67,5 +70,8 @@ fn main() -> ExitCode {
         ("crashes", crashes::TESTS),
         ("endurance", endurance::TESTS),
         ("reset", reset::TESTS),
+        ("volumes", volumes::TESTS),
+        ("mounts", mounts::TESTS),
+        ("claims", claims::TESTS),
     ])
 }

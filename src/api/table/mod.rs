@@ -7,10 +7,12 @@
 mod cells;
 mod columns;
 mod pod;
+mod storage;
 
 pub use columns::{
     CONFIG_MAP, EVENT, GENERIC, NAMESPACE, NODE, POD, SECRET, SERVICE, SERVICE_ACCOUNT,
 };
+pub use storage::{PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM, STORAGE_CLASS};
 
 use serde_json::{Value, json};
 

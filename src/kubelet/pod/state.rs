@@ -430,6 +430,8 @@ pub struct PodState {
     pub cleaned: bool,
     /// The pod was removed from the API.
     pub gone: bool,
+    /// The pod is over and its volumes are gone.
+    pub volumes_freed: bool,
 }
 
 /// The containers of a pod, init containers first, each with whether it is one.

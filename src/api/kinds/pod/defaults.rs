@@ -145,19 +145,47 @@ pub fn pull_policy(image: &str) -> &'static str {
 fn volume(volume: &mut Value) {
     /// Upstream's `ConfigMapVolumeSourceDefaultMode`: 0644.
     const MODE: i64 = 0o644;
+    /// Upstream's default of a projected token's life.
+    const TOKEN_SECONDS: i64 = 3600;
     let sourceless = volume
         .as_object()
         .is_some_and(|fields| fields.keys().all(|key| key == "name"));
     if sourceless {
         default_to(volume, "emptyDir", json!({}));
     }
-    for source in ["configMap", "secret"] {
+    for source in ["configMap", "secret", "downwardAPI", "projected"] {
         if present(volume, &format!("/{source}")) {
             default_to(&mut volume[source], "defaultMode", MODE);
         }
     }
+    if let Some(Value::Array(items)) = volume.pointer_mut("/downwardAPI/items") {
+        items.iter_mut().for_each(field_version);
+    }
+    if let Some(Value::Array(parts)) = volume.pointer_mut("/projected/sources") {
+        for part in parts {
+            if let Some(token) = part.get_mut("serviceAccountToken") {
+                default_to(token, "expirationSeconds", TOKEN_SECONDS);
+            }
+            if let Some(Value::Array(items)) = part.pointer_mut("/downwardAPI/items") {
+                items.iter_mut().for_each(field_version);
+            }
+        }
+    }
+    if present(volume, "/image") {
+        let policy = pull_policy(text(volume, "/image/reference"));
+        default_to(&mut volume["image"], "pullPolicy", policy);
+    }
+    if let Some(claim) = volume.pointer_mut("/ephemeral/volumeClaimTemplate/spec") {
+        default_to(claim, "volumeMode", "Filesystem");
+    }
     if present(volume, "/hostPath") {
         default_to(&mut volume["hostPath"], "type", "");
+    }
+}
+
+fn field_version(item: &mut Value) {
+    if let Some(reference) = item.get_mut("fieldRef") {
+        default_to(reference, "apiVersion", "v1");
     }
 }
 
