@@ -24,6 +24,6 @@ mod types;
 mod users;
 
 pub use client::{Runtime, remove_all};
-pub use exec::ExecSession;
+pub use exec::{ExecSession, Output};
 pub use shim::shim_main;
 pub use types::*;

@@ -129,6 +129,7 @@ static KINDS: &[Kind] = &[
             Subresource::Binding,
             Subresource::Log,
             Subresource::Exec,
+            Subresource::EphemeralContainers,
         ],
         selectable: &[
             ("spec.nodeName", "/spec/nodeName"),

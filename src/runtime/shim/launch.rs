@@ -40,6 +40,8 @@ pub struct Place<'a> {
     pub unified: bool,
     /// The mount namespace the shim was started in.
     pub host_mounts: &'a OwnedFd,
+    /// The process whose PID namespace the new one joins.
+    pub processes_of: Option<i32>,
 }
 
 /// A child at work.
@@ -119,6 +121,7 @@ pub fn container(
             .and_then(|text| text.trim().parse().ok())
             .unwrap_or(37),
         oom_score_adj: reachable_oom_score_adj(container.resources.oom_score_adj)?,
+        processes_of: place.processes_of,
     };
     let mut container = container.clone();
     super::volumes::stage(place, &mut container.mounts)?;
