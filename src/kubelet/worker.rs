@@ -91,10 +91,10 @@ impl Worker {
             pause_until_ms: None,
             written: None,
             report_retry_ms: None,
-            live: Live::default(),
             hooks: JoinSet::new(),
             hook_handles: BTreeMap::new(),
             probes: Probes::default(),
+            live: Live::default(),
         }
     }
 
@@ -127,10 +127,10 @@ impl Worker {
                         Err(error) => self.pulls_broken(&error),
                     }
                 }
-                // What a volume shows has changed; the turn looks at it.
-                () = self.live.changed() => {}
                 Some(ended) = self.hooks.join_next(), if !self.hooks.is_empty() => self.hooked(ended),
                 () = self.probes.changed() => {}
+                // What a volume shows has changed; the turn looks at it.
+                () = self.live.changed() => {}
                 () = tokio::time::sleep(sleep.unwrap_or(Duration::MAX)), if sleep.is_some() => {}
             }
         }

@@ -36,7 +36,7 @@ pub fn terminate(
     }
 }
 
-/// A pod that runs no more but stays in the API: stop what still runs, give the sandbox back.
+/// A pod that runs no more but stays in the API: stop what still runs, give the sandbox and the volumes back.
 pub fn finish(pod: &Pod, state: &PodState, now_ms: i64, decision: &mut Decision) {
     if state.any_running() {
         let deadline_ms = state.finish_deadline_ms.unwrap_or(now_ms);

@@ -38,10 +38,10 @@ pub struct Place<'a> {
     pub hostname: &'a str,
     pub host_pid: bool,
     pub unified: bool,
-    /// The mount namespace the shim was started in.
-    pub host_mounts: &'a OwnedFd,
     /// The process whose PID namespace the new one joins.
     pub processes_of: Option<i32>,
+    /// The mount namespace the shim was started in.
+    pub host_mounts: &'a OwnedFd,
 }
 
 /// A child at work.

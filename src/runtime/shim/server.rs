@@ -232,8 +232,8 @@ impl Server {
             hostname: &self.config.spec.hostname,
             host_pid: self.config.spec.host_pid,
             unified: self.layout == Layout::Unified,
-            host_mounts: &self.host_mounts,
             processes_of: None,
+            host_mounts: &self.host_mounts,
         }
     }
 

@@ -202,7 +202,7 @@ mod tests {
         let pod = json!({"spec": {
             "affinity": {}, "hostUsers": true, "shareProcessNamespace": false,
             "topologySpreadConstraints": [{}],
-            "securityContext": {"fsGroup": 0, "sysctls": [{}], "seccompProfile": {"type": "RuntimeDefault"}},
+            "securityContext": {"fsGroup": 0, "seccompProfile": {"type": "RuntimeDefault"}},
             "initContainers": [{"resizePolicy": [1]}],
             "containers": [{"ports": [{"hostPort": 80}]}, {"stdinOnce": true, "volumeDevices": [{}]}],
             "volumes": [{"emptyDir": {}}, {"nfs": {}}],
@@ -214,7 +214,6 @@ mod tests {
             [
                 "spec.topologySpreadConstraints",
                 "spec.securityContext.seccompProfile.type",
-                "spec.securityContext.sysctls",
                 "spec.initContainers[0].resizePolicy",
                 "spec.containers[1].stdinOnce",
                 "spec.containers[1].volumeDevices",

@@ -98,10 +98,6 @@ impl World {
                 state.volumes = Volumes::Ready;
                 return;
             }
-            Action::FreeVolumes => {
-                state.volumes_freed = true;
-                "free volumes".to_string()
-            }
             Action::EnsureImage { container } => {
                 state.containers.get_mut(&container).unwrap().image_state = ImageState::Ready;
                 return;
@@ -161,6 +157,10 @@ impl World {
             Action::RemoveSandbox => {
                 state.sandbox_lost(now_ms);
                 "remove sandbox".to_string()
+            }
+            Action::FreeVolumes => {
+                state.volumes_freed = true;
+                "free volumes".to_string()
             }
             Action::CleanUp => {
                 state.cleaned = true;
