@@ -168,6 +168,9 @@ impl Worker {
         }
         if self.live.usage_ms.is_some_and(|at| at <= now_ms) {
             self.judge_usage().await;
+            if self.state.verdict.is_some() {
+                return Some(now_ms);
+            }
         }
         self.live.wake_ms()
     }
