@@ -2,8 +2,14 @@
 #![allow(clippy::unwrap_used)]
 
 mod archives;
+mod credentials;
 mod fake;
+mod formats;
 mod imports;
+mod memory;
+mod mirrors;
 mod pulls;
 mod registry;
 mod store;
+mod transfers;
+mod upkeep;

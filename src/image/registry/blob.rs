@@ -161,7 +161,8 @@ impl Transfer {
             }
         }
         match refusal {
-            Some(error) if error.is_passing() && self.done > 0 => self.failed(error.to_string()).await,
+            // The manifest came from there a moment ago: worth more patience than a registry that never answered.
+            Some(error) if error.is_passing() => self.failed(error.to_string()).await,
             Some(error) => Err(error),
             None => Err(ImageError::Stopped("no endpoint to ask".to_owned())),
         }
