@@ -52,7 +52,10 @@ pub enum Step {
     HardLink(InnerPath),
     Fifo,
     /// A character device, which is harmless or overlayfs' own whiteout (0/0).
-    Node { major: u32, minor: u32 },
+    Node {
+        major: u32,
+        minor: u32,
+    },
 }
 
 /// An entry that was looked at.
@@ -167,7 +170,10 @@ fn plan<R: Read>(entry: &mut Entry<'_, R>) -> Result<Planned, UnpackError> {
             let mut records = Vec::new();
             for extension in extensions {
                 let extension = extension.map_err(UnpackError::Source)?;
-                records.push((extension.key_bytes().to_vec(), extension.value_bytes().to_vec()));
+                records.push((
+                    extension.key_bytes().to_vec(),
+                    extension.value_bytes().to_vec(),
+                ));
             }
             sparse::of(&records).map_err(|why| UnpackError::Entry {
                 path: raw.clone(),

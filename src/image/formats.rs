@@ -37,10 +37,7 @@ pub fn check_configuration(bytes: &[u8], layers: usize) -> Result<(), ImageError
 
 /// Reads a layer as transferred: compressed or not, then as [`check_layer`].
 pub fn check_blob(stream: impl Read, bytes_max: u64) -> Result<LayerSummary, UnpackError> {
-    check_layer(
-        decompress(stream).map_err(UnpackError::Source)?,
-        bytes_max,
-    )
+    check_layer(decompress(stream).map_err(UnpackError::Source)?, bytes_max)
 }
 
 /// Reads a `registries.yaml`.

@@ -133,7 +133,13 @@ mod tests {
                 (found, why) => panic!("{media_type}: {found:?} and not {why:?}"),
             }
         }
-        assert!(check_manifest("application/vnd.oci.image.index.v1+json; charset=utf-8", "x").is_ok());
+        assert!(
+            check_manifest(
+                "application/vnd.oci.image.index.v1+json; charset=utf-8",
+                "x"
+            )
+            .is_ok()
+        );
         assert!(check_manifest("text/html", "x").is_err());
         assert!(check_configuration("application/vnd.cncf.helm.config.v1+json", "x").is_err());
     }

@@ -230,7 +230,9 @@ fn is_tag(text: &str) -> bool {
     let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     text.len() <= TAG_BYTES_MAX
         && text.bytes().next().is_some_and(word)
-        && text.bytes().all(|byte| word(byte) || matches!(byte, b'.' | b'-'))
+        && text
+            .bytes()
+            .all(|byte| word(byte) || matches!(byte, b'.' | b'-'))
 }
 
 #[cfg(test)]

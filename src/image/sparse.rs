@@ -146,7 +146,12 @@ mod tests {
 
     fn records(text: &[(&str, &str)]) -> Vec<(Vec<u8>, Vec<u8>)> {
         text.iter()
-            .map(|(key, value)| (format!("GNU.sparse.{key}").into_bytes(), value.as_bytes().to_vec()))
+            .map(|(key, value)| {
+                (
+                    format!("GNU.sparse.{key}").into_bytes(),
+                    value.as_bytes().to_vec(),
+                )
+            })
             .collect()
     }
 
@@ -175,7 +180,12 @@ mod tests {
             let sparse = of(&records).unwrap().unwrap();
             assert_eq!(sparse.read_pieces(&mut io::empty()).unwrap(), expected);
         }
-        let new = records(&[("major", "1"), ("minor", "0"), ("realsize", "9"), ("name", "x")]);
+        let new = records(&[
+            ("major", "1"),
+            ("minor", "0"),
+            ("realsize", "9"),
+            ("name", "x"),
+        ]);
         let sparse = of(&new).unwrap().unwrap();
         let mut data = b"2\n0\n2\n8\n1\n".to_vec();
         data.resize(512, 0);
@@ -189,7 +199,10 @@ mod tests {
     #[test]
     fn maps_that_lie_are_refused() {
         for list in ["0,2,1,1", "0,10", "5", "0,x", "8,18446744073709551615"] {
-            assert!(of(&records(&[("size", "9"), ("map", list)])).is_err(), "{list}");
+            assert!(
+                of(&records(&[("size", "9"), ("map", list)])).is_err(),
+                "{list}"
+            );
         }
         assert!(of(&records(&[("major", "2")])).is_err());
     }

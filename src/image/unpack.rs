@@ -315,7 +315,8 @@ fn attributes<R: Read>(
         // `trusted.` belongs to this machine: an image could forge overlayfs' marks with it. So do the labels and
         // hashes of its security modules.
         let is_foreign = name.as_bytes().starts_with(b"trusted.")
-            || name.as_bytes().starts_with(b"security.") && name.as_c_str() != c"security.capability";
+            || name.as_bytes().starts_with(b"security.")
+                && name.as_c_str() != c"security.capability";
         if is_foreign {
             continue;
         }

@@ -162,9 +162,9 @@ pub fn need(images: &Images, container: &Container) -> Need {
     };
     match (pull_policy(container), found) {
         ("Never", None) => Need::Never(match lost {
-            None => format!(
-                "Container image \"{reference}\" is not present with pull policy of Never"
-            ),
+            None => {
+                format!("Container image \"{reference}\" is not present with pull policy of Never")
+            }
             Some(lost) => lost,
         }),
         ("Always", found) if !built_in || found.is_none() => Need::Pull { lost },
@@ -238,7 +238,8 @@ mod tests {
     fn both_types_of_pull_secrets() {
         let secret = |name: &str, key: &str, value: &str| -> Secret {
             let value = base64::engine::general_purpose::STANDARD.encode(value);
-            serde_json::from_value(json!({"metadata": {"name": name}, "data": {key: value}})).unwrap()
+            serde_json::from_value(json!({"metadata": {"name": name}, "data": {key: value}}))
+                .unwrap()
         };
         let (keyring, unreadable) = keyring(&[
             secret(

@@ -103,10 +103,7 @@ impl Kubelet {
             client: parts.client.clone(),
             runtime: parts.runtime,
             network: parts.network,
-            puller: images::Puller::new(
-                parts.images.clone(),
-                config.profile.images.pulls_parallel,
-            ),
+            puller: images::Puller::new(parts.images.clone(), config.profile.images.pulls_parallel),
             recorder: recorder.clone(),
             dirs: dirs::Dirs {
                 pods: config.pods_dir.clone(),

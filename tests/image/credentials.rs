@@ -34,7 +34,11 @@ async fn every_kind_of_guard_takes_its_credentials_and_no_other() {
         let name = fake.name("team/a:1");
         let store = Store::new();
         for keyring in [Keyring::default(), Keyring::of(bad)] {
-            let error = store.images.pull(&name, &keyring, &|_| {}).await.unwrap_err();
+            let error = store
+                .images
+                .pull(&name, &keyring, &|_| {})
+                .await
+                .unwrap_err();
             assert!(matches!(error, ImageError::Unauthorized { .. }), "{error}");
             assert!(!error.to_string().contains("nonsense"), "{error}");
         }
@@ -86,6 +90,12 @@ async fn the_nodes_own_files_are_asked_when_the_pod_brings_nothing() {
     let store = Store::new();
     store.configure("configs:\n  x:\n    auth: {username: u, pasword: hunter2}\n");
     let error = store.pull(&name).await.unwrap_err().to_string();
-    assert!(error.contains("registries.yaml") && error.contains("line 3"), "{error}");
-    assert!(error.contains("pasword") && !error.contains("hunter2"), "{error}");
+    assert!(
+        error.contains("registries.yaml") && error.contains("line 3"),
+        "{error}"
+    );
+    assert!(
+        error.contains("pasword") && !error.contains("hunter2"),
+        "{error}"
+    );
 }

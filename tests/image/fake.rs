@@ -183,7 +183,9 @@ async fn answer(State(shared): State<Shared>, request: Request) -> Response {
     if shared
         .faults
         .busy
-        .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
+        .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+            left.checked_sub(1)
+        })
         .is_ok()
     {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
@@ -271,7 +273,10 @@ async fn serve(shared: &Shared, blob: Blob, range: &str) -> Response {
         Blob::Bytes(bytes) => bytes.len(),
         Blob::File(path) => usize::try_from(std::fs::metadata(path).unwrap().len()).unwrap(),
     };
-    let from = match range.strip_prefix("bytes=").and_then(|r| r.strip_suffix('-')) {
+    let from = match range
+        .strip_prefix("bytes=")
+        .and_then(|r| r.strip_suffix('-'))
+    {
         Some(from) if !faults.ignores_ranges.load(Ordering::SeqCst) => from.parse().unwrap(),
         _ => 0,
     };
@@ -280,7 +285,9 @@ async fn serve(shared: &Shared, blob: Blob, range: &str) -> Response {
         && size - from > limit
         && faults
             .cuts
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+                left.checked_sub(1)
+            })
             .is_ok();
     let until = if is_cut { from + limit } else { size };
     let silent = faults.silent.load(Ordering::SeqCst);
@@ -291,7 +298,9 @@ async fn serve(shared: &Shared, blob: Blob, range: &str) -> Response {
         }
         Blob::File(path) => {
             let mut file = tokio::fs::File::open(path).await.unwrap();
-            file.seek(std::io::SeekFrom::Start(from as u64)).await.unwrap();
+            file.seek(std::io::SeekFrom::Start(from as u64))
+                .await
+                .unwrap();
             Box::pin(tokio_util::io::ReaderStream::new(
                 file.take((until - from) as u64),
             ))

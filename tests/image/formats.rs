@@ -24,7 +24,11 @@ async fn layers_of_other_types_are_refused_by_name() {
         assert!(matches!(error, ImageError::MediaType { .. }), "{error}");
         let text = error.to_string();
         assert!(text.contains(layer_type) && text.contains(why), "{text}");
-        assert_eq!(fake.count("/blobs/"), 0, "refused before anything is fetched");
+        assert_eq!(
+            fake.count("/blobs/"),
+            0,
+            "refused before anything is fetched"
+        );
     }
 }
 
@@ -50,12 +54,23 @@ fn devices_and_holes_needs_root() {
             data
         })
         .file("zeros", &vec![0; 1_000_000]);
-    let image = store.import(&one_layer("sound:1", sound)).unwrap().remove(0);
+    let image = store
+        .import(&one_layer("sound:1", sound))
+        .unwrap()
+        .remove(0);
     let dir = tempfile::tempdir().unwrap();
-    let root = store.images.root_fs(&image, dir.path()).unwrap().lower.remove(0);
+    let root = store
+        .images
+        .root_fs(&image, dir.path())
+        .unwrap()
+        .lower
+        .remove(0);
     let null = std::fs::symlink_metadata(root.join("jail/dev/null")).unwrap();
     assert!(null.file_type().is_char_device());
-    assert!(!root.join("dev/sda").exists(), "covered by the container's own /dev");
+    assert!(
+        !root.join("dev/sda").exists(),
+        "covered by the container's own /dev"
+    );
     let holes = std::fs::read(root.join("holes")).unwrap();
     assert_eq!(
         (holes.len(), &holes[..4], &holes[999_996..]),

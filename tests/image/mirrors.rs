@@ -76,8 +76,7 @@ fn tls(wants_client: bool, dir: &std::path::Path) -> rustls::ServerConfig {
 async fn own_authorities_client_certificates_and_blind_trust() {
     let oci = oci();
     let dir = tempfile::tempdir().unwrap();
-    let fake =
-        FakeRegistry::start_with(&oci, Guard::Open, &[], Some(tls(true, dir.path()))).await;
+    let fake = FakeRegistry::start_with(&oci, Guard::Open, &[], Some(tls(true, dir.path()))).await;
     let file = |name: &str| dir.path().join(name).display().to_string();
     let whole = format!(
         "{{ca_file: {}, cert_file: {}, key_file: {}}}",

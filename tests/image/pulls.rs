@@ -152,11 +152,7 @@ async fn errors_say_what_is_wrong() {
     let middle = damaged.len() / 2;
     damaged[middle] ^= 1;
     std::fs::write(&file, damaged).unwrap();
-    let mismatch = store
-        .images
-        .pull(&name, &good, &|_| {})
-        .await
-        .unwrap_err();
+    let mismatch = store.images.pull(&name, &good, &|_| {}).await.unwrap_err();
     match mismatch {
         ImageError::DigestMismatch {
             expected, found, ..
@@ -168,11 +164,7 @@ async fn errors_say_what_is_wrong() {
     }
     assert!(store.leftovers().is_empty(), "{:?}", store.leftovers());
     std::fs::write(&file, sound).unwrap();
-    let image = store
-        .images
-        .pull(&name, &good, &|_| {})
-        .await
-        .unwrap();
+    let image = store.images.pull(&name, &good, &|_| {}).await.unwrap();
     assert_eq!(image.tags, [name]);
 
     let port = registry.port;

@@ -94,8 +94,7 @@ fn open(dir: &Path) -> Arc<Images> {
         registries: vec![dir.join("registries.yaml")],
         docker: vec![dir.join("config.json")],
     };
-    Images::open(dir, &profile, Path::new(EXECUTABLE), files)
-    .unwrap()
+    Images::open(dir, &profile, Path::new(EXECUTABLE), files).unwrap()
 }
 
 pub fn names(dir: &Path) -> Vec<String> {

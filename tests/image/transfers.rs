@@ -2,7 +2,7 @@
 
 use crate::archives::{Form, Layer, Oci, arch};
 use crate::fake::{FakeRegistry, Guard};
-use crate::store::Store;
+use crate::store::{Store, can_mount};
 use coracle::image::ImageError;
 use std::sync::atomic::Ordering;
 
@@ -48,7 +48,11 @@ async fn a_transfer_that_breaks_goes_on_where_it_stopped() {
             assert_eq!(fake.count(&format!("range=bytes={from}-")), 1, "{from}");
         }
         assert_eq!(fake.count("range=bytes="), 3);
-        assert_eq!(fake.count("GET /token"), 1, "a token serves until it expires");
+        assert_eq!(
+            fake.count("GET /token"),
+            1,
+            "a token serves until it expires"
+        );
     }
 }
 
@@ -76,7 +80,10 @@ async fn a_registry_without_ranges_and_one_that_is_busy() {
     let image = store.pull(&fake.name("team/a:1")).await.unwrap();
     let dir = tempfile::tempdir().unwrap();
     let rootfs = store.images.root_fs(&image, dir.path()).unwrap();
-    let large = rootfs.lower.iter().find(|lower| lower.join("large").exists());
+    let large = rootfs
+        .lower
+        .iter()
+        .find(|lower| lower.join("large").exists());
     let found = std::fs::read(large.unwrap().join("large")).unwrap();
     assert!(found == noise(700_000));
 }
@@ -104,7 +111,10 @@ async fn a_link_without_any_progress_is_given_up_and_leaves_nothing() {
         result = async { futures::join!(pull, breaks).0 } => result.unwrap_err(),
     };
     assert!(
-        matches!(error, ImageError::Unreachable { .. } | ImageError::Registry { .. }),
+        matches!(
+            error,
+            ImageError::Unreachable { .. } | ImageError::Registry { .. }
+        ),
         "{error}"
     );
     assert!(error.to_string().contains("503"), "{error}");
@@ -149,4 +159,29 @@ async fn an_abandoned_pull_stops_and_frees_its_place() {
     }
     // The same image again, from the start: nothing of the abandoned pull is in the way.
     store.pull(&name).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_told_before_the_transfer_or_in_its_middle_needs_root() {
+    provider();
+    if !can_mount() {
+        return;
+    }
+    // One is too large even compressed; the other only becomes too large.
+    for (data, sooner) in [
+        (noise(12_000_000), true),
+        (noise(1000).repeat(12_000), false),
+    ] {
+        let layer = Layer::new().file("large", &data).tar();
+        let oci = Oci::default().image(Some("a:1"), arch(), Form::Gzip, &[layer]);
+        let fake = FakeRegistry::start(&oci, Guard::Open).await;
+        let store = Store::on_small_disk(tempfile::tempdir().unwrap(), 8);
+        let error = store.pull(&fake.name("team/a:1")).await.unwrap_err();
+        let text = error.to_string();
+        assert!(text.starts_with("no space left on device"), "{text}");
+        assert_eq!(matches!(error, ImageError::NoRoom { .. }), sooner, "{text}");
+        // The configuration alone, where it is known sooner.
+        assert_eq!(fake.count("/blobs/"), if sooner { 1 } else { 2 });
+        assert!(store.leftovers().is_empty(), "{:?}", store.leftovers());
+    }
 }

@@ -7,7 +7,9 @@ use coracle::image::{ImageError, Stock};
 
 fn stock(store: &Store, name: &str, in_use: bool, now_ms: i64) -> Stock {
     let id = store.images.find(name).unwrap().unwrap().id;
-    let all = store.images.inventory(&|other| in_use && other == id, now_ms);
+    let all = store
+        .images
+        .inventory(&|other| in_use && other == id, now_ms);
     all.into_iter().find(|stock| stock.image.id == id).unwrap()
 }
 
@@ -23,7 +25,12 @@ fn garbage_collection_sees_uses_and_keeps_pinned_images() {
     assert!(hello.is_pinned && !hello.is_in_use && hello.used_ms == 0);
     let other = stock(&store, "r.lan/other:1", true, 7);
     assert_eq!(
-        (other.found_ms, other.used_ms, other.is_in_use, other.is_pinned),
+        (
+            other.found_ms,
+            other.used_ms,
+            other.is_in_use,
+            other.is_pinned
+        ),
         (5, 7, true, false)
     );
     assert_eq!(stock(&store, "r.lan/other:1", false, 9).used_ms, 7);
@@ -39,7 +46,11 @@ fn garbage_collection_sees_uses_and_keeps_pinned_images() {
     assert!(matches!(error, ImageError::InUse { .. }), "{error}");
     collect(&other.image.id, false).unwrap();
     assert!(store.images.find("r.lan/other:1").unwrap().is_none());
-    assert_eq!(store.leftovers().len(), 1, "only the pinned image's layer is left");
+    assert_eq!(
+        store.leftovers().len(),
+        1,
+        "only the pinned image's layer is left"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -180,8 +180,14 @@ impl Transfer {
                 ),
             });
         }
-        let wait = retry::wait(self.failures, rand::random());
-        tracing::info!(digest = self.digest, done_bytes = self.done, why, ?wait, "transfer broke off; it goes on after a wait");
+        let wait = retry::wait(self.failures, self.remote.stall(), rand::random());
+        tracing::info!(
+            digest = self.digest,
+            done_bytes = self.done,
+            why,
+            ?wait,
+            "transfer broke off; it goes on after a wait"
+        );
         tokio::time::sleep(wait).await;
         Ok(())
     }

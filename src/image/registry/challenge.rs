@@ -52,9 +52,7 @@ fn challenges(text: &str) -> Vec<(String, Parameters)> {
     let mut rest = text;
     loop {
         rest = rest.trim_start_matches([' ', '\t', ',']);
-        let end = rest
-            .find([' ', '\t', ',', '='])
-            .unwrap_or(rest.len());
+        let end = rest.find([' ', '\t', ',', '=']).unwrap_or(rest.len());
         let (word, after) = rest.split_at(end);
         if word.is_empty() {
             // A stray `=` or the end.

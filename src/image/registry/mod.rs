@@ -65,12 +65,13 @@ pub(super) async fn pull(
         reference: what.clone(),
     });
     let sources = images.files.read()?;
-    let endpoints = endpoints(name, &sources.registries, keyring, &sources.keyring).map_err(|why| {
-        ImageError::Sources {
-            path: images.files.registries.first().cloned().unwrap_or_default(),
-            why,
-        }
-    })?;
+    let endpoints =
+        endpoints(name, &sources.registries, keyring, &sources.keyring).map_err(|why| {
+            ImageError::Sources {
+                path: images.files.registries.first().cloned().unwrap_or_default(),
+                why,
+            }
+        })?;
     drop(sources);
     let remote = Arc::new(Remote::new(name, endpoints, &images.tokens, images.stall)?);
     let mut names: Vec<String> = name.tagged().into_iter().collect();

@@ -78,8 +78,9 @@ impl Remote {
                 Ok(response) => {
                     self.active.store(at, Ordering::Relaxed);
                     let header = response.headers().get("docker-content-digest");
-                    return Ok(header
-                        .and_then(|value| Digest::parse(value.to_str().ok()?, "header").ok()));
+                    return Ok(
+                        header.and_then(|value| Digest::parse(value.to_str().ok()?, "header").ok())
+                    );
                 }
                 // Asking for the manifest itself tells the error.
                 Err(error) => tracing::debug!(%error, "not resolved"),
@@ -115,7 +116,10 @@ impl Remote {
         for _ in 0..INDEX_DEPTH_MAX {
             let response = session.ask(Ask::Manifest { wanted: &wanted }).await?;
             let header = response.headers().get(http::header::CONTENT_TYPE);
-            let media_type = header.and_then(|value| value.to_str().ok()).unwrap_or("").to_owned();
+            let media_type = header
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or("")
+                .to_owned();
             let bytes = read_small(response, manifest::DOCUMENT_BYTES_MAX, self.stall)
                 .await
                 .map_err(|why| ImageError::Unreachable {
@@ -129,7 +133,9 @@ impl Remote {
             let top = top.get_or_insert(digest).clone();
             let what_manifest = format!("manifest of {what}");
             // A web page where a registry should be is told as what it is.
-            if !media_type.starts_with("text/plain") && !media_type.starts_with("application/octet-stream") {
+            if !media_type.starts_with("text/plain")
+                && !media_type.starts_with("application/octet-stream")
+            {
                 media::check_manifest(&media_type, &what_manifest)?;
             }
             let manifest = Manifest::parse(&bytes, &what_manifest)?;

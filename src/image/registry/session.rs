@@ -3,8 +3,8 @@
 use super::challenge::{self, Challenge};
 use super::range;
 use super::retry;
-use super::tokens::{Key, Tokens};
 use super::tls;
+use super::tokens::{Key, Tokens};
 use crate::image::ImageError;
 use crate::image::media;
 use crate::image::sources::{Credentials, Endpoint};
@@ -28,10 +28,17 @@ const TOKEN_BYTES_MAX: usize = 256 * 1024;
 #[derive(Debug, Clone, Copy)]
 pub enum Ask<'a> {
     /// Only what the name points to.
-    Resolve { wanted: &'a str },
-    Manifest { wanted: &'a str },
+    Resolve {
+        wanted: &'a str,
+    },
+    Manifest {
+        wanted: &'a str,
+    },
     /// From this byte on.
-    Blob { digest: &'a str, from: u64 },
+    Blob {
+        digest: &'a str,
+        from: u64,
+    },
 }
 
 /// One endpoint during one pull.
@@ -78,7 +85,7 @@ impl Session {
                     let wait = match asked {
                         // Longer than a pull should wait: the pod's back-off is the place for it.
                         Some(asked) => retry::retry_after(asked),
-                        None => Some(retry::wait(tries, rand::random())),
+                        None => Some(retry::wait(tries, self.stall, rand::random())),
                     };
                     let error = self.refusal(ask, response).await;
                     (error, wait.filter(|_| retry::is_passing(status)))
@@ -88,7 +95,7 @@ impl Session {
                         registry: self.endpoint.host.clone(),
                         why,
                     };
-                    (error, Some(retry::wait(tries, rand::random())))
+                    (error, Some(retry::wait(tries, self.stall, rand::random())))
                 }
             };
             match wait {
@@ -102,10 +109,7 @@ impl Session {
     }
 
     /// As each of those who may ask, until one is let in. The inner error may pass.
-    async fn ask_as_anybody(
-        &self,
-        ask: Ask<'_>,
-    ) -> Result<Result<Response, String>, ImageError> {
+    async fn ask_as_anybody(&self, ask: Ask<'_>) -> Result<Result<Response, String>, ImageError> {
         let nobody = self.endpoint.credentials.len();
         let mut first_refusal = None;
         for who in self.who.load(Ordering::Relaxed)..=nobody {
@@ -136,7 +140,8 @@ impl Session {
         let endpoint = &self.endpoint;
         let key = Key::new(&endpoint.base, &endpoint.repository, credentials);
         let known = self.tokens.get(&key, Instant::now());
-        let header = known.and_then(|(challenge, token)| authorization(&challenge, credentials, &token));
+        let header =
+            known.and_then(|(challenge, token)| authorization(&challenge, credentials, &token));
         let response = match self.send(ask, header).await? {
             Ok(response) if response.status() == 401 => response,
             other => return Ok(other),
@@ -154,7 +159,9 @@ impl Session {
         let (token, life) = match (challenge, credentials) {
             (Challenge::Basic, Some(Credentials::Login { .. })) => (String::new(), None),
             (Challenge::Basic, _) => return Ok(Ok(response)),
-            (Challenge::Bearer { .. }, Some(Credentials::Bearer { token })) => (token.clone(), None),
+            (Challenge::Bearer { .. }, Some(Credentials::Bearer { token })) => {
+                (token.clone(), None)
+            }
             (
                 Challenge::Bearer {
                     realm,
@@ -204,7 +211,10 @@ impl Session {
             .filter(|url| matches!(url.scheme(), "http" | "https"))
             .ok_or_else(|| broken(format!("it sends to {realm:?} for a token")))?;
         // RFC 6750, 5.3: never a secret over an open line, where the registry itself uses a closed one.
-        if credentials.is_some() && self.endpoint.base.starts_with("https:") && url.scheme() == "http" {
+        if credentials.is_some()
+            && self.endpoint.base.starts_with("https:")
+            && url.scheme() == "http"
+        {
             return Err(broken(format!(
                 "it wants credentials sent to {realm} without encryption; they were not sent"
             )));
@@ -232,7 +242,10 @@ impl Session {
                 _ => self.client.get(url),
             }
         };
-        let response = match self.within_stall(request.send().map_err(|error| causes(&error))).await {
+        let response = match self
+            .within_stall(request.send().map_err(|error| causes(&error)))
+            .await
+        {
             Ok(response) => response,
             Err(why) => return Ok(Err(why)),
         };
@@ -240,7 +253,9 @@ impl Session {
         if !status.is_success() {
             return match status.as_u16() {
                 400 | 401 | 403 | 404 => Ok(Ok(None)),
-                code if retry::is_passing(code) => Ok(Err(format!("its token server answers {status}"))),
+                code if retry::is_passing(code) => {
+                    Ok(Err(format!("its token server answers {status}")))
+                }
                 _ => Err(broken(format!("its token server answers {status}"))),
             };
         }
@@ -267,9 +282,17 @@ impl Session {
             base, repository, ..
         } = &self.endpoint;
         let (method, address) = match ask {
-            Ask::Resolve { wanted } => (Method::HEAD, format!("{base}/{repository}/manifests/{wanted}")),
-            Ask::Manifest { wanted } => (Method::GET, format!("{base}/{repository}/manifests/{wanted}")),
-            Ask::Blob { digest, .. } => (Method::GET, format!("{base}/{repository}/blobs/{digest}")),
+            Ask::Resolve { wanted } => (
+                Method::HEAD,
+                format!("{base}/{repository}/manifests/{wanted}"),
+            ),
+            Ask::Manifest { wanted } => (
+                Method::GET,
+                format!("{base}/{repository}/manifests/{wanted}"),
+            ),
+            Ask::Blob { digest, .. } => {
+                (Method::GET, format!("{base}/{repository}/blobs/{digest}"))
+            }
         };
         let mut url = Url::parse(&address).map_err(|error| ImageError::Registry {
             registry: self.endpoint.host.clone(),

@@ -1,7 +1,7 @@
 //! Bearer tokens and what registries asked for, kept in memory until they expire.
 
-use crate::image::sources::Credentials;
 use super::challenge::Challenge;
+use crate::image::sources::Credentials;
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

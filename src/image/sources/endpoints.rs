@@ -39,8 +39,9 @@ pub fn endpoints(
         .or_else(|| registries.mirrors.get("*"));
     let addresses = mirror.map(|mirror| mirror.endpoint.as_slice());
     for address in addresses.unwrap_or_default().iter().take(MIRRORS_MAX) {
-        let (base, host) = address_of(address)
-            .ok_or_else(|| format!("the mirror {address:?} is no address such as https://host:port"))?;
+        let (base, host) = address_of(address).ok_or_else(|| {
+            format!("the mirror {address:?} is no address such as https://host:port")
+        })?;
         let repository = match mirror {
             Some(mirror) => rewrite(&mirror.rewrite, name.path()),
             None => name.path().to_owned(),
@@ -134,7 +135,9 @@ fn address_of(text: &str) -> Option<(String, String)> {
         format!("{scheme}://{text}")
     };
     let url = reqwest::Url::parse(&text).ok()?;
-    if !matches!(url.scheme(), "http" | "https") || url.query().is_some() || url.fragment().is_some()
+    if !matches!(url.scheme(), "http" | "https")
+        || url.query().is_some()
+        || url.fragment().is_some()
     {
         return None;
     }
@@ -146,7 +149,11 @@ fn address_of(text: &str) -> Option<(String, String)> {
     if let Some(port) = url.port() {
         host = format!("{host}:{port}");
     }
-    let host = if host == "docker.io" { HUB_HOST.to_owned() } else { host };
+    let host = if host == "docker.io" {
+        HUB_HOST.to_owned()
+    } else {
+        host
+    };
     let path = match url.path().trim_end_matches('/') {
         "" => "/v2",
         path => path,
@@ -175,9 +182,15 @@ mod tests {
             bases("busybox", ""),
             ["https://registry-1.docker.io/v2 library/busybox"]
         );
-        assert_eq!(bases("localhost:5000/x", ""), ["http://localhost:5000/v2 x"]);
         assert_eq!(
-            bases("localhost:5000/x", "configs: {'localhost:5000': {tls: {ca_file: /a}}}"),
+            bases("localhost:5000/x", ""),
+            ["http://localhost:5000/v2 x"]
+        );
+        assert_eq!(
+            bases(
+                "localhost:5000/x",
+                "configs: {'localhost:5000': {tls: {ca_file: /a}}}"
+            ),
             ["https://localhost:5000/v2 x"]
         );
         let mirrors = "
@@ -209,7 +222,10 @@ mirrors:
             let registries =
                 Registries::parse(&format!("mirrors: {{'*': {{endpoint: ['{bad}']}}}}")).unwrap();
             let name = Name::parse("a").unwrap();
-            assert!(endpoints(&name, &registries, &none, &none).is_err(), "{bad}");
+            assert!(
+                endpoints(&name, &registries, &none, &none).is_err(),
+                "{bad}"
+            );
         }
     }
 
@@ -221,7 +237,8 @@ mirrors:
         };
         let ring = |key: &str, username: &str| {
             let mut ring = Keyring::default();
-            let text = serde_json::json!({key: {"username": username, "password": "p"}}).to_string();
+            let text =
+                serde_json::json!({key: {"username": username, "password": "p"}}).to_string();
             ring.add_dockercfg(text.as_bytes()).unwrap();
             ring
         };

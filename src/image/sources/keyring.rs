@@ -311,7 +311,12 @@ mod tests {
         let one = |key: &str| json!({key: {"auth": "dTpw"}});
         for (key, host, repository, fits) in [
             ("docker.io", "docker.io", "library/busybox", true),
-            ("https://index.docker.io/v1/", "docker.io", "library/busybox", true),
+            (
+                "https://index.docker.io/v1/",
+                "docker.io",
+                "library/busybox",
+                true,
+            ),
             ("https://index.docker.io/v1", "docker.io", "a/b", true),
             ("index.docker.io", "docker.io", "a/b", true),
             ("https://index.docker.io/v1/", "ghcr.io", "a/b", false),
@@ -323,7 +328,12 @@ mod tests {
             ("*.example", "r.example", "x", true),
             ("*.example", "a.r.example", "x", false),
             ("*.*.example", "a.r.example", "x", true),
-            ("r*.example:5000/v1/team", "reg.example:5000", "team/x", true),
+            (
+                "r*.example:5000/v1/team",
+                "reg.example:5000",
+                "team/x",
+                true,
+            ),
             ("*.example:5000", "r.example", "x", false),
         ] {
             assert_eq!(
@@ -346,7 +356,10 @@ mod tests {
         });
         assert_eq!(found(auths.clone(), "r.example", "team/x"), ["t:q", "a:b"]);
         assert_eq!(found(auths.clone(), "r.example", "x"), ["a:b"]);
-        assert_eq!(found(auths.clone(), "azure.example", "x"), ["identity refresh"]);
+        assert_eq!(
+            found(auths.clone(), "azure.example", "x"),
+            ["identity refresh"]
+        );
         assert_eq!(found(auths.clone(), "token.example", "x"), ["bearer ready"]);
         assert!(found(auths, "broken.example", "x").is_empty());
     }
@@ -358,12 +371,18 @@ mod tests {
             .add_docker_config(br#"{"auths": {"r": {"password": hunter2"#)
             .unwrap_err()
             .to_string();
-        assert!(error.contains("line 1") && !error.contains("hunter"), "{error}");
+        assert!(
+            error.contains("line 1") && !error.contains("hunter"),
+            "{error}"
+        );
         let error = keyring
             .add_dockercfg(br#"{"r.example": {"auth": "c2VjcmV0"}, "s.example": {"auth": "YTpi"}}"#)
             .unwrap_err()
             .to_string();
-        assert!(error.contains("r.example") && !error.contains("c2Vj"), "{error}");
+        assert!(
+            error.contains("r.example") && !error.contains("c2Vj"),
+            "{error}"
+        );
         // The sound entry is there all the same.
         assert_eq!(keyring.lookup("s.example", "x").len(), 1);
         let shown = format!("{keyring:?} {:?}", keyring.lookup("s.example", "x"));

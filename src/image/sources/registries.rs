@@ -85,13 +85,12 @@ impl Registries {
         {
             return Ok(Registries::default());
         }
-        let registries: Registries =
-            serde_saphyr::from_str(text).map_err(|error| {
-                // Never the line itself, which may hold a password.
-                let line = error.location().map_or(1, |location| location.line());
-                let why = error.without_snippet().to_string();
-                format!("line {line}: {}", why.lines().next().unwrap_or_default())
-            })?;
+        let registries: Registries = serde_saphyr::from_str(text).map_err(|error| {
+            // Never the line itself, which may hold a password.
+            let line = error.location().map_or(1, |location| location.line());
+            let why = error.without_snippet().to_string();
+            format!("line {line}: {}", why.lines().next().unwrap_or_default())
+        })?;
         for mirror in registries.mirrors.values() {
             for pattern in mirror.rewrite.keys() {
                 regex::Regex::new(pattern)

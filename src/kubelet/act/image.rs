@@ -82,8 +82,7 @@ impl Worker {
                     missing.join(", ")
                 );
                 let reason = "FailedToRetrieveImagePullSecret";
-                ctx.recorder
-                    .pod(&pod, None, Kind::Warning, reason, message);
+                ctx.recorder.pod(&pod, None, Kind::Warning, reason, message);
             }
             let pulled = ctx.puller.pull(&reference, keyring).await;
             (name, pulled)

@@ -64,9 +64,7 @@ pub async fn pull(
     tokio::spawn(async move {
         let progress_lines = lines.clone();
         let progress = move |progress: Progress| step(&progress_lines, &progress);
-        let result = images
-            .pull(&reference, &keyring, &progress)
-            .await;
+        let result = images.pull(&reference, &keyring, &progress).await;
         finish(
             &lines,
             result.map(|image| vec![image]).map_err(|e| e.to_string()),
