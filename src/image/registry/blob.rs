@@ -88,7 +88,7 @@ impl Transfer {
                 }
                 Ok(Ok(None)) if self.size == 0 && self.skip == 0 => return Ok(None),
                 Ok(Ok(None)) => "it ended early".to_owned(),
-                Ok(Err(error)) => causes(&error),
+                Ok(Err(error)) => causes(&error.without_url()),
                 Err(_) => silence(stall),
             };
             self.response = None;

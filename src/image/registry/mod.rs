@@ -6,6 +6,7 @@
 
 mod blob;
 mod challenge;
+mod login;
 mod range;
 mod remote;
 mod retry;

@@ -15,7 +15,7 @@ pub const PROGRESS_BYTES: u64 = 32 * 1024;
 const FIRST_PART: u32 = 120;
 
 /// Longest `Retry-After` obeyed; one that asks for more is told to the user instead.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
+const RETRY_AFTER_MAX: Duration = Duration::from_mins(1);
 
 /// The wait after the `failures`-th failure in a row, from 1: doubling up to `stall`, with up to a quarter taken off
 /// by `jitter` (0 to 1), so that nodes which lost the same registry do not come back at once.

@@ -1,6 +1,7 @@
 //! Requests to one endpoint: TLS as configured, tokens as asked for, errors in the user's words.
 
 use super::challenge::{self, Challenge};
+use super::login::{self, Realm};
 use super::range;
 use super::retry;
 use super::tls;
@@ -8,10 +9,8 @@ use super::tokens::{Key, Tokens};
 use crate::image::ImageError;
 use crate::image::media;
 use crate::image::sources::{Credentials, Endpoint};
-use futures::TryFutureExt;
 use http::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE, RETRY_AFTER,
-    WWW_AUTHENTICATE,
+    ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, RANGE, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use reqwest::{Client, Method, Response, Url};
 use std::sync::Arc;
@@ -20,9 +19,6 @@ use std::time::{Duration, Instant};
 
 /// Most bytes of an error's body read for its words.
 const WORDS_BYTES_MAX: usize = 16 * 1024;
-
-/// Most bytes of a token's answer; tokens have a few KiB.
-const TOKEN_BYTES_MAX: usize = 256 * 1024;
 
 /// What is asked of an endpoint.
 #[derive(Debug, Clone, Copy)]
@@ -141,7 +137,7 @@ impl Session {
         let key = Key::new(&endpoint.base, &endpoint.repository, credentials);
         let known = self.tokens.get(&key, Instant::now());
         let header =
-            known.and_then(|(challenge, token)| authorization(&challenge, credentials, &token));
+            known.and_then(|(challenge, token)| login::header(&challenge, credentials, &token));
         let response = match self.send(ask, header).await? {
             Ok(response) if response.status() == 401 => response,
             other => return Ok(other),
@@ -170,10 +166,13 @@ impl Session {
                 },
                 credentials,
             ) => {
-                match self
-                    .fetch_token(realm, service.as_deref(), scope.as_deref(), credentials)
-                    .await?
-                {
+                let realm = Realm {
+                    address: realm,
+                    service: service.as_deref(),
+                    scope: scope.as_deref(),
+                };
+                let token = login::token(&self.client, endpoint, self.stall, realm, credentials);
+                match token.await? {
                     Ok(Some(token)) => token,
                     Ok(None) => return Ok(Ok(response)),
                     Err(why) => return Ok(Err(why)),
@@ -182,7 +181,7 @@ impl Session {
         };
         // Read to its end, so that the connection serves again.
         let _ = read_small(response, WORDS_BYTES_MAX, self.stall).await;
-        let header = authorization(challenge, credentials, &token);
+        let header = login::header(challenge, credentials, &token);
         let answer = self.send(ask, header).await?;
         if let Ok(response) = &answer
             && response.status() != 401
@@ -191,85 +190,6 @@ impl Session {
                 .put(key, challenge.clone(), token, life, Instant::now());
         }
         Ok(answer)
-    }
-
-    /// A token for `credentials` (distribution's token specification, and its OAuth2 form for refresh tokens).
-    /// `None`: refused.
-    async fn fetch_token(
-        &self,
-        realm: &str,
-        service: Option<&str>,
-        scope: Option<&str>,
-        credentials: Option<&Credentials>,
-    ) -> Result<Result<Option<(String, Option<Duration>)>, String>, ImageError> {
-        let broken = |why: String| ImageError::Registry {
-            registry: self.endpoint.host.clone(),
-            why,
-        };
-        let mut url = Url::parse(realm)
-            .ok()
-            .filter(|url| matches!(url.scheme(), "http" | "https"))
-            .ok_or_else(|| broken(format!("it sends to {realm:?} for a token")))?;
-        // RFC 6750, 5.3: never a secret over an open line, where the registry itself uses a closed one.
-        if credentials.is_some()
-            && self.endpoint.base.starts_with("https:")
-            && url.scheme() == "http"
-        {
-            return Err(broken(format!(
-                "it wants credentials sent to {realm} without encryption; they were not sent"
-            )));
-        }
-        let own_scope = format!("repository:{}:pull", self.endpoint.repository);
-        let scope = scope.unwrap_or(&own_scope);
-        let mut fields = vec![("scope", scope), ("client_id", "coracle")];
-        fields.extend(service.map(|service| ("service", service)));
-        let request = if let Some(Credentials::Identity { token }) = credentials {
-            fields.extend([("grant_type", "refresh_token"), ("refresh_token", token)]);
-            let body: String = form_urlencoded::Serializer::new(String::new())
-                .extend_pairs(&fields)
-                .finish();
-            self.client
-                .post(url)
-                .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-                .body(body)
-        } else {
-            url.query_pairs_mut().extend_pairs(&fields);
-            match credentials {
-                Some(Credentials::Login { username, password }) => {
-                    url.query_pairs_mut().append_pair("account", username);
-                    self.client.get(url).basic_auth(username, Some(password))
-                }
-                _ => self.client.get(url),
-            }
-        };
-        let response = match self
-            .within_stall(request.send().map_err(|error| causes(&error)))
-            .await
-        {
-            Ok(response) => response,
-            Err(why) => return Ok(Err(why)),
-        };
-        let status = response.status();
-        if !status.is_success() {
-            return match status.as_u16() {
-                400 | 401 | 403 | 404 => Ok(Ok(None)),
-                code if retry::is_passing(code) => {
-                    Ok(Err(format!("its token server answers {status}")))
-                }
-                _ => Err(broken(format!("its token server answers {status}"))),
-            };
-        }
-        let bytes = match read_small(response, TOKEN_BYTES_MAX, self.stall).await {
-            Ok(bytes) => bytes,
-            Err(why) => return Ok(Err(why)),
-        };
-        let token: Token = serde_json::from_slice(&bytes)
-            .map_err(|_| broken("its token server's answer cannot be read".to_owned()))?;
-        let text = token.token.or(token.access_token).unwrap_or_default();
-        if text.is_empty() {
-            return Err(broken("its token server gives an empty token".to_owned()));
-        }
-        Ok(Ok(Some((text, token.expires_in.map(Duration::from_secs)))))
     }
 
     /// One request. Outer error: never to be tried again; inner: the network's.
@@ -324,24 +244,16 @@ impl Session {
             Ok(Err(error)) if error.is_connect() || error.is_timeout() || error.is_redirect() => {
                 Err(ImageError::Unreachable {
                     registry: self.endpoint.host.clone(),
-                    why: causes(&error),
+                    why: causes(&error.without_url()),
                 })
             }
-            Ok(Err(error)) => Ok(Err(causes(&error))),
+            // The address may be a storage's, signed: not for logs.
+            Ok(Err(error)) => Ok(Err(causes(&error.without_url()))),
             Err(_) => Err(ImageError::Unreachable {
                 registry: self.endpoint.host.clone(),
                 why: silence(self.stall),
             }),
         }
-    }
-
-    async fn within_stall<T>(
-        &self,
-        future: impl Future<Output = Result<T, String>>,
-    ) -> Result<T, String> {
-        tokio::time::timeout(self.stall, future)
-            .await
-            .unwrap_or_else(|_| Err(silence(self.stall)))
     }
 
     fn reference(&self, ask: Ask<'_>) -> String {
@@ -383,33 +295,6 @@ impl Session {
     }
 }
 
-#[derive(serde::Deserialize)]
-struct Token {
-    token: Option<String>,
-    access_token: Option<String>,
-    expires_in: Option<u64>,
-}
-
-fn authorization(
-    challenge: &Challenge,
-    credentials: Option<&Credentials>,
-    token: &str,
-) -> Option<HeaderValue> {
-    use base64::Engine as _;
-    let text = match (challenge, credentials) {
-        (Challenge::Basic, Some(Credentials::Login { username, password })) => {
-            let pair = format!("{username}:{password}");
-            let coded = base64::engine::general_purpose::STANDARD.encode(pair);
-            format!("Basic {coded}")
-        }
-        (Challenge::Basic, _) => return None,
-        (Challenge::Bearer { .. }, _) => format!("Bearer {token}"),
-    };
-    let mut value = HeaderValue::from_str(&text).ok()?;
-    value.set_sensitive(true);
-    Some(value)
-}
-
 /// `: CODE: message` of distribution's error body.
 fn words(body: &[u8]) -> Option<String> {
     #[derive(serde::Deserialize)]
@@ -440,7 +325,7 @@ pub async fn read_small(
         let chunk = tokio::time::timeout(stall, response.chunk())
             .await
             .map_err(|_| silence(stall))?
-            .map_err(|error| causes(&error))?;
+            .map_err(|error| causes(&error.without_url()))?;
         let Some(chunk) = chunk else {
             return Ok(bytes);
         };

@@ -72,7 +72,7 @@ impl fmt::Debug for Keyring {
 #[derive(serde::Deserialize)]
 #[serde(default, rename_all = "lowercase")]
 #[derive(Default)]
-struct Auth {
+struct Told {
     username: String,
     password: String,
     auth: String,
@@ -138,7 +138,7 @@ impl Keyring {
             if auth.as_object().is_some_and(serde_json::Map::is_empty) {
                 continue;
             }
-            let credentials = serde_json::from_value::<Auth>(auth)
+            let credentials = serde_json::from_value::<Told>(auth)
                 .ok()
                 .and_then(|auth| read_auth(&auth));
             match credentials {
@@ -197,7 +197,7 @@ fn parse<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, KeyringError
     })
 }
 
-fn read_auth(auth: &Auth) -> Option<Credentials> {
+fn read_auth(auth: &Told) -> Option<Credentials> {
     if !auth.identitytoken.is_empty() {
         return Some(Credentials::Identity {
             token: auth.identitytoken.clone(),

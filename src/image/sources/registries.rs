@@ -44,14 +44,14 @@ pub struct Mirror {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    pub auth: Option<Auth>,
+    pub auth: Option<Login>,
     pub tls: Option<Tls>,
 }
 
 /// Not shown by `Debug`.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Auth {
+pub struct Login {
     username: String,
     password: String,
     auth: String,
@@ -59,7 +59,7 @@ pub struct Auth {
     identity_token: String,
 }
 
-impl std::fmt::Debug for Auth {
+impl std::fmt::Debug for Login {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("…")
     }
