@@ -191,18 +191,20 @@ fn plan<R: Read>(entry: &mut Entry<'_, R>) -> Result<Planned, UnpackError> {
     let path = InnerPath::parse(&raw).map_err(refuse)?;
     let header = entry.header();
     let kind = header.entry_type();
-    let number = |value: io::Result<u64>, why: &str| {
-        u32::try_from(value.map_err(UnpackError::Source)?).map_err(|_| refuse(why))
+    let old = header.as_old();
+    let small = |field: &[u8], value: io::Result<u64>, why: &str| {
+        u32::try_from(number(field, value)?).map_err(|_| refuse(why))
     };
     let (uid, gid, mode, time) = if kind.is_pax_global_extensions() {
         (0, 0, 0, 0)
     } else {
-        (
-            number(header.uid(), "its user id does not fit 32 bits")?,
-            number(header.gid(), "its group id does not fit 32 bits")?,
-            header.mode().map_err(UnpackError::Source)? & 0o7777,
-            i64::try_from(header.mtime().map_err(UnpackError::Source)?).unwrap_or(0),
-        )
+        let why = "its user id does not fit 32 bits";
+        let uid = small(&old.uid, header.uid(), why)?;
+        let why = "its group id does not fit 32 bits";
+        let gid = small(&old.gid, header.gid(), why)?;
+        let mode = number(&old.mode, header.mode().map(u64::from))? & 0o7777;
+        let time = number(&old.mtime, header.mtime())?;
+        (uid, gid, mode as u32, i64::try_from(time).unwrap_or(0))
     };
     let step = if kind.is_pax_global_extensions() {
         Step::Skip
@@ -250,6 +252,14 @@ fn plan<R: Read>(entry: &mut Entry<'_, R>) -> Result<Planned, UnpackError> {
         mode,
         time,
     })
+}
+
+/// A number of a header; one left blank is zero, as Go reads it, whose tools make images.
+fn number(field: &[u8], value: io::Result<u64>) -> Result<u64, UnpackError> {
+    if field.iter().all(|byte| matches!(byte, 0 | b' ')) {
+        return Ok(0);
+    }
+    value.map_err(UnpackError::Source)
 }
 
 /// `hidden` is the name after `.wh.`.
@@ -326,6 +336,7 @@ mod tests {
         let mut header = tar::Header::new_gnu();
         header.set_size(size as u64);
         header.set_mode(0o644);
+        header.set_mtime(1);
         builder
             .append_data(&mut header, name, vec![1; size].as_slice())
             .unwrap();

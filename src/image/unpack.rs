@@ -5,6 +5,7 @@
 
 pub(super) use super::entry::{LAYER_BYTES_MAX, UnpackError};
 
+use super::durable::free_bytes;
 use super::entry::{self, Planned, Step};
 use super::sparse::Sparse;
 use super::tree::{self, InnerPath, Tree};
@@ -18,7 +19,7 @@ use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tar::Entry;
 
 const COPY_BUFFER_BYTES: usize = 64 * 1024;
@@ -27,14 +28,19 @@ const COPY_BUFFER_BYTES: usize = 64 * 1024;
 /// wear out for them.
 const HOLE_BYTES: usize = 4096;
 
+/// The disk's free space is looked at after so much.
+const MEASURE_BYTES: u64 = 16 * 1024 * 1024;
+
 const OPAQUE: &std::ffi::CStr = c"trusted.overlay.opaque";
 
 /// Unpacks `stream` into the empty directory `root`, at most `bytes_max` of file content; returns how much it was.
 pub(super) fn unpack(stream: impl Read, root: &Path, bytes_max: u64) -> Result<u64, UnpackError> {
     let mut unpacker = Unpacker {
         tree: Tree::open(root).map_err(|errno| disk(root, errno))?,
+        root: root.to_owned(),
         bytes: 0,
         bytes_max,
+        measured: 0,
         directory_times: Vec::new(),
         buffer: vec![0; COPY_BUFFER_BYTES],
     };
@@ -51,8 +57,11 @@ fn disk(path: &Path, errno: Errno) -> UnpackError {
 
 struct Unpacker {
     tree: Tree,
+    root: PathBuf,
     bytes: u64,
     bytes_max: u64,
+    /// `bytes` when the disk was last looked at.
+    measured: u64,
     /// Making files changes their directory's time: set last, deepest last entry first.
     directory_times: Vec<(InnerPath, i64)>,
     buffer: Vec<u8>,
@@ -147,6 +156,12 @@ impl Unpacker {
         self.bytes = self.bytes.saturating_add(bytes);
         if self.bytes > self.bytes_max {
             return Err(entry::too_large(path, self.bytes_max));
+        }
+        if self.bytes - self.measured >= MEASURE_BYTES {
+            self.measured = self.bytes;
+            if free_bytes(&self.root).is_ok_and(|free| free == 0) {
+                return Err(disk(&path.whole(), Errno::ENOSPC));
+            }
         }
         Ok(())
     }

@@ -108,6 +108,13 @@ pub(super) async fn pull(
     media::check_configuration(&described.config.media_type, &what)?;
     for layer in &described.layers {
         media::check_layer(&layer.media_type, &what)?;
+        // Without it there is no telling how large a layer may become, nor whether a transfer is over.
+        if layer.size == 0 {
+            return Err(ImageError::Malformed {
+                what: format!("manifest of {what}"),
+                why: format!("its layer {} has no size", layer.digest),
+            });
+        }
     }
     let configuration = remote.configuration(&described.config, &id).await?;
     platform::check(&configuration.platform, &what)?;
