@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod archives;
+mod crashes;
 mod credentials;
 mod fake;
 mod formats;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 /// Long enough for a loaded machine to answer, short enough to wait for.
-pub const STALL_MS: u64 = 1_500;
+pub const STALL_MS: u64 = 4_000;
 
 pub const EXECUTABLE: &str = "/bin/busybox";
 
@@ -84,7 +84,7 @@ impl Store {
     }
 }
 
-fn open(dir: &Path) -> Arc<Images> {
+pub fn open(dir: &Path) -> Arc<Images> {
     let profile = ImageProfile {
         layers_parallel: 3,
         stall_ms: STALL_MS,
