@@ -16,7 +16,10 @@ const DIR: &str = "CORACLE_TEST_DIR";
 const NAME: &str = "CORACLE_TEST_NAME";
 
 /// Much longer than any step takes on a loaded machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A step by name, and how it shows in the directory.
+type Step = (&'static str, fn(&Path) -> bool);
 
 fn child(work: &str, dir: &Path, name: &str) -> Child {
     Command::new(std::env::current_exe().unwrap())
@@ -78,7 +81,7 @@ async fn an_image_is_whole_or_absent_whenever_its_process_was_killed() {
     let fake = FakeRegistry::start(&oci, Guard::Open).await;
     let name = fake.name("team/a:1");
     tokio::task::spawn_blocking(move || {
-        let steps: [(&str, fn(&Path) -> bool); 5] = [
+        let steps: [Step; 5] = [
             ("a layer begins", |dir| entries(dir.join("tmp")) >= 1),
             ("the first layer is there", |dir| {
                 entries(dir.join("layers")) >= 2
@@ -97,7 +100,7 @@ async fn an_image_is_whole_or_absent_whenever_its_process_was_killed() {
             kill_when(child("pull", dir, &name), || is_there(dir));
             check(dir, &name, step);
         }
-        let removals: [(&str, fn(&Path) -> bool); 3] = [
+        let removals: [Step; 3] = [
             ("the record is gone", |dir| entries(dir.join("images")) <= 1),
             ("the first layer is gone", |dir| {
                 entries(dir.join("layers")) <= 4
