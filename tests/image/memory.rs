@@ -83,6 +83,8 @@ async fn peak_of_pulling(layers: Vec<(String, Vec<u8>)>) -> usize {
             .args(["--exact", "memory::the_child_that_pulls", "--nocapture"])
             .env(NAME, names.0)
             .env(WARM_UP, names.1)
+            // As the node process sets it for itself: what is freed goes back at once.
+            .env("MALLOC_MMAP_THRESHOLD_", "131072")
             .output()
             .unwrap()
     });
