@@ -6,9 +6,12 @@ mod busybox;
 mod common;
 
 mod adoption;
+mod crashes;
+mod endurance;
 mod images;
 mod lifecycle;
 mod logs;
+mod outcomes;
 mod refusals;
 mod reset;
 mod streams;
@@ -49,6 +52,9 @@ fn main() -> ExitCode {
         ("images", images::TESTS),
         ("adoption", adoption::TESTS),
         ("refusals", refusals::TESTS),
+        ("outcomes", outcomes::TESTS),
+        ("crashes", crashes::TESTS),
+        ("endurance", endurance::TESTS),
         ("reset", reset::TESTS),
     ])
 }
