@@ -160,6 +160,11 @@ fn subresource(
             "NodeProxyOptions",
         ),
         Subresource::Finalize => ("finalize", &["update"], kind.kind),
+        Subresource::EphemeralContainers => (
+            "ephemeralcontainers",
+            &["get", "patch", "update"],
+            kind.kind,
+        ),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The node agent: makes the pods bound to this node real and reports what became of them.
 //!
-//! What comes in: pods bound to this node (a watch), what happens to containers (events of the runtime), and requests
+//! What comes in: pods bound to this node (a watch), pods from files, what happens to containers (events of the runtime), and requests
 //! for logs, exec and images over its own HTTP interface. What goes out: calls to runtime, image and network, status
 //! of pods and of the node, events; all of it through the API's own door.
 //!
@@ -13,6 +13,7 @@ mod act;
 mod admit;
 mod dirs;
 mod events;
+mod hooks;
 mod http;
 mod images;
 mod last_words;
@@ -20,7 +21,9 @@ mod machine;
 mod manager;
 mod node_status;
 pub mod pod;
+pub mod probes;
 pub mod spec;
+pub mod static_pods;
 mod volumes;
 mod worker;
 
@@ -48,6 +51,8 @@ pub struct KubeletConfig {
     /// A directory of the kubelet's own on tmpfs: volumes of Secrets and ConfigMaps, termination messages.
     pub run_dir: PathBuf,
     pub profile: Profile,
+    /// Pods from files.
+    pub static_pods: Option<static_pods::StaticPods>,
 }
 
 /// What the kubelet works with; node.rs hands them over.
@@ -126,7 +131,7 @@ impl Kubelet {
             ctx.node_changed.clone(),
             stop.clone(),
         );
-        let managing = manager::run(ctx, pods, parts.events, stop);
+        let managing = manager::run(ctx, pods, parts.events, config.static_pods, stop);
         let running = async move {
             tokio::join!(node, managing, recording);
         };

@@ -21,6 +21,6 @@ mod types;
 mod users;
 
 pub use client::{Runtime, remove_all};
-pub use exec::ExecSession;
+pub use exec::{ExecSession, Output};
 pub use shim::shim_main;
 pub use types::*;

@@ -119,6 +119,8 @@ pub struct Pod<'a> {
     pub last_capability: usize,
     /// The container's, as far as the kernel lets it be set.
     pub oom_score_adj: i32,
+    /// The process whose PID namespace the container joins.
+    pub processes_of: Option<i32>,
 }
 
 /// Capabilities with the pod's wishes applied; an unknown name is an error. On cgroup v2 nothing but file modes keeps
@@ -178,7 +180,10 @@ pub fn config(container: &ContainerSpec, user: &User, pod: &Pod<'_>) -> Result<V
         json!({"type": "ipc", "path": format!("/proc/{}/ns/ipc", pod.shim_pid)}),
     ];
     if !pod.host_pid {
-        namespaces.push(json!({"type": "pid"}));
+        namespaces.push(match pod.processes_of {
+            Some(pid) => json!({"type": "pid", "path": format!("/proc/{pid}/ns/pid")}),
+            None => json!({"type": "pid"}),
+        });
     }
     if pod.unified.is_some() {
         namespaces.push(json!({"type": "cgroup"}));

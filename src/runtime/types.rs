@@ -93,6 +93,8 @@ pub struct ContainerSpec {
     pub log_path: PathBuf,
     pub log_file_bytes_max: u64,
     pub log_files_max: u32,
+    /// A running container of the pod whose processes this one sees, and it theirs (one PID namespace).
+    pub processes_of: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

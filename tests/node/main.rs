@@ -8,12 +8,18 @@ mod common;
 mod adoption;
 mod crashes;
 mod endurance;
+mod ephemeral;
+mod hooks;
 mod images;
 mod lifecycle;
 mod logs;
 mod outcomes;
+mod probe_servers;
+mod probes;
 mod refusals;
 mod reset;
+mod sidecars;
+mod static_pods;
 mod streams;
 
 use common::TestNode;
@@ -47,11 +53,16 @@ pub fn import_busybox(node: &TestNode) {
 fn main() -> ExitCode {
     SHARED.run(&[
         ("lifecycle", lifecycle::TESTS),
+        ("sidecars", sidecars::TESTS),
+        ("hooks", hooks::TESTS),
+        ("ephemeral", ephemeral::TESTS),
+        ("static_pods", static_pods::TESTS),
         ("logs", logs::TESTS),
         ("streams", streams::TESTS),
         ("images", images::TESTS),
         ("adoption", adoption::TESTS),
         ("refusals", refusals::TESTS),
+        ("probes", probes::TESTS),
         ("outcomes", outcomes::TESTS),
         ("crashes", crashes::TESTS),
         ("endurance", endurance::TESTS),

@@ -117,6 +117,7 @@ impl Node {
             log_path: self.log(name),
             log_file_bytes_max: 1 << 20,
             log_files_max: 5,
+            processes_of: None,
         }
     }
 

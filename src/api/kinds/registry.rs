@@ -97,6 +97,7 @@ static KINDS: &[Kind] = &[
             Subresource::Binding,
             Subresource::Log,
             Subresource::Exec,
+            Subresource::EphemeralContainers,
         ],
         selectable: &[
             ("spec.nodeName", "/spec/nodeName"),

@@ -61,6 +61,7 @@ impl Worker {
         }
         if let Some(record) = self.state.containers.get_mut(name) {
             record.image_state = image_state;
+            record.spec_image = reference;
         }
     }
 

@@ -152,5 +152,6 @@ pub fn container_spec(
         log_path,
         log_file_bytes_max: inputs.logs.file_bytes_max,
         log_files_max: inputs.logs.files_max,
+        processes_of: None,
     }
 }

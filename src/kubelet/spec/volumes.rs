@@ -289,17 +289,16 @@ pub fn mentioned(pod: &Pod) -> (Vec<String>, Vec<String>) {
             secrets.extend(part.secret.iter().map(|s| s.name.clone()));
         }
     }
-    for (_, container) in crate::kubelet::pod::state::containers(pod) {
-        for from in container.env_from.iter().flatten() {
+    let debug = crate::kubelet::pod::ephemeral::list(pod).map(|e| (&e.env_from, &e.env));
+    for (env_from, env) in crate::kubelet::pod::state::containers(pod)
+        .map(|(_, c)| (&c.env_from, &c.env))
+        .chain(debug)
+    {
+        for from in env_from.iter().flatten() {
             maps.extend(from.config_map_ref.iter().map(|c| c.name.clone()));
             secrets.extend(from.secret_ref.iter().map(|s| s.name.clone()));
         }
-        for source in container
-            .env
-            .iter()
-            .flatten()
-            .filter_map(|e| e.value_from.as_ref())
-        {
+        for source in env.iter().flatten().filter_map(|e| e.value_from.as_ref()) {
             maps.extend(source.config_map_key_ref.iter().map(|c| c.name.clone()));
             secrets.extend(source.secret_key_ref.iter().map(|s| s.name.clone()));
         }

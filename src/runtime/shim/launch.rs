@@ -38,6 +38,8 @@ pub struct Place<'a> {
     pub hostname: &'a str,
     pub host_pid: bool,
     pub unified: bool,
+    /// The process whose PID namespace the new one joins.
+    pub processes_of: Option<i32>,
 }
 
 /// A child at work.
@@ -117,6 +119,7 @@ pub fn container(
             .and_then(|text| text.trim().parse().ok())
             .unwrap_or(37),
         oom_score_adj: reachable_oom_score_adj(container.resources.oom_score_adj)?,
+        processes_of: place.processes_of,
     };
     let config = spec::config(container, &user, &pod)?;
     let bundle = place.bundle(id);

@@ -49,16 +49,13 @@ fn not_system_class(value: &Value) -> bool {
 
 /// Path (`[]`: every item; `a|b`: either field) and what asks for it.
 const FIELDS: &[(&str, Asked)] = &[
-    ("spec.activeDeadlineSeconds", named),
     ("spec.affinity", given),
-    ("spec.ephemeralContainers", given),
     ("spec.hostAliases", given),
     ("spec.hostUsers", is_false),
     ("spec.hostnameOverride", given),
     ("spec.os.name", not_linux),
     ("spec.overhead", given),
     ("spec.priorityClassName", not_system_class),
-    ("spec.readinessGates", given),
     ("spec.resourceClaims", given),
     ("spec.resources", given),
     ("spec.runtimeClassName", given),
@@ -86,13 +83,8 @@ const FIELDS: &[(&str, Asked)] = &[
         "spec.initContainers|containers[].env[].valueFrom.resourceFieldRef",
         named,
     ),
-    ("spec.initContainers|containers[].lifecycle", given),
-    ("spec.initContainers|containers[].livenessProbe", named),
-    ("spec.initContainers|containers[].readinessProbe", named),
     ("spec.initContainers|containers[].resizePolicy", given),
     ("spec.initContainers|containers[].resources.claims", given),
-    ("spec.initContainers|containers[].restartPolicy", given),
-    ("spec.initContainers|containers[].restartPolicyRules", given),
     (
         "spec.initContainers|containers[].securityContext.appArmorProfile",
         given,
@@ -113,7 +105,6 @@ const FIELDS: &[(&str, Asked)] = &[
         "spec.initContainers|containers[].securityContext.windowsOptions",
         given,
     ),
-    ("spec.initContainers|containers[].startupProbe", named),
     ("spec.initContainers|containers[].stdinOnce", given),
     ("spec.initContainers|containers[].volumeDevices", given),
     (
@@ -168,6 +159,11 @@ const DETAIL: &str = "not supported by this version of Coracle";
 pub fn find(pod: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     for (path, asked) in FIELDS {
+        // What no other container has, a debug container has not either.
+        let path = path.replace(
+            "initContainers|containers[]",
+            "initContainers|containers|ephemeralContainers[]",
+        );
         let segments: Vec<&str> = path.split('.').collect();
         walk(pod, &segments, String::new(), *asked, &mut errors);
     }
@@ -233,8 +229,8 @@ mod tests {
             "affinity": {}, "hostUsers": true, "shareProcessNamespace": false,
             "topologySpreadConstraints": [{}],
             "securityContext": {"fsGroup": 0, "seccompProfile": {"type": "RuntimeDefault"}},
-            "initContainers": [{"restartPolicy": "Always"}],
-            "containers": [{"ports": [{"hostPort": 80}]}, {"livenessProbe": {}, "volumeMounts": [{"subPath": ""}, {"subPath": "x"}]}],
+            "initContainers": [{"resizePolicy": [1]}],
+            "containers": [{"ports": [{"hostPort": 80}]}, {"stdinOnce": true, "volumeMounts": [{"subPath": ""}, {"subPath": "x"}]}],
             "volumes": [{"emptyDir": {}}, {"persistentVolumeClaim": {}}],
         }});
         let errors = find(&pod);
@@ -245,8 +241,8 @@ mod tests {
                 "spec.topologySpreadConstraints",
                 "spec.securityContext.fsGroup",
                 "spec.securityContext.seccompProfile.type",
-                "spec.containers[1].livenessProbe",
-                "spec.initContainers[0].restartPolicy",
+                "spec.initContainers[0].resizePolicy",
+                "spec.containers[1].stdinOnce",
                 "spec.containers[1].volumeMounts[1].subPath",
                 "spec.volumes[1].persistentVolumeClaim",
                 "spec.containers[0].ports[0].hostPort",
