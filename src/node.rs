@@ -10,7 +10,7 @@ use crate::api::{self, Api, NodeDoor, User};
 use crate::client::Client;
 use crate::image::{ConfigFiles, Images};
 use crate::kubelet::static_pods::StaticPods;
-use crate::kubelet::{Kubelet, KubeletConfig, Parts};
+use crate::kubelet::{Kubelet, KubeletConfig, Parts, Settings};
 use crate::mesh::identity;
 use crate::network::{Network, NetworkConfig, PodCidr};
 use crate::profile::Profile;
@@ -48,6 +48,8 @@ pub struct NodeConfig {
     pub profile: Profile,
     /// Files of static pods.
     pub manifest_dir: Option<PathBuf>,
+    /// What is kept back from pods and when they are given up.
+    pub settings: Settings,
 }
 
 impl NodeConfig {
@@ -204,6 +206,8 @@ impl Node {
                 dir,
                 complete: api::kinds::complete_static_pod,
             }),
+            settings: config.settings,
+            images_dir: config.data_dir.join("images"),
         };
         let (kubelet, running) = Kubelet::new(kubelet_config, parts, self.stop.child_token());
         let _ = own.kubelet.set(kubelet);
@@ -216,6 +220,18 @@ impl Node {
         self.run(
             "controllers",
             crate::controllers::run(client("system:kube-controller-manager", &[]), stop.clone()),
+        );
+        let storage = crate::controllers::storage::run(
+            client("system:kube-controller-manager", &[]),
+            stop.clone(),
+        );
+        self.run("storage", storage);
+        self.run(
+            "node-taints",
+            crate::controllers::node_taints::run(
+                client("system:kube-controller-manager", &[]),
+                stop.clone(),
+            ),
         );
         self.run("expire-events", api::expire_events::run(api, stop));
         Ok(())

@@ -63,6 +63,21 @@ impl Recorder {
         self.note(reference(pod, container), kind, reason, message);
     }
 
+    /// About this node, whose object need not be at hand (upstream's kubelet names itself in the uid's place as well).
+    pub fn node_named(&self, name: &str, kind: Kind, reason: &'static str, message: String) {
+        self.note(
+            ObjectReference {
+                kind: Some("Node".to_string()),
+                name: Some(name.to_string()),
+                uid: Some(name.to_string()),
+                ..ObjectReference::default()
+            },
+            kind,
+            reason,
+            message,
+        );
+    }
+
     pub fn node(&self, node: &Node, kind: Kind, reason: &'static str, message: String) {
         self.note(
             ObjectReference {

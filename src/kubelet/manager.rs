@@ -4,8 +4,9 @@ mod static_pods;
 
 use super::Context;
 use super::admit::{Room, admit};
+use super::eviction::{self, Eviction};
 use super::pod::ephemeral;
-use super::pod::state::{PodState, Verdict, containers};
+use super::pod::state::{PodState, Record, Verdict, containers};
 use super::static_pods::mirror::{Mirror, is_mirror};
 use super::static_pods::{Source, StaticPods};
 use super::volumes;
@@ -15,6 +16,7 @@ use crate::runtime::RuntimeEvent;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -28,6 +30,10 @@ pub struct Wanted {
     pub gone: bool,
     /// Set for a static pod: it comes from a file, and the API has a mirror of it.
     pub mirror: Option<Mirror>,
+    /// The node gives the pod up.
+    pub eviction: Option<Eviction>,
+    /// How often disk was asked back: ended runs that wait for their restart are removed at once.
+    pub reclaims: u32,
 }
 
 /// What others may know of a pod here.
@@ -39,13 +45,18 @@ pub struct View {
     pub over: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ContainerView {
     /// The newest run that left a log.
     pub attempt: Option<u32>,
     pub running: bool,
     /// Why it waits, as its status says.
     pub waiting: Option<String>,
+    /// Of the newest run; empty and 0 before the first.
+    pub id: String,
+    pub started_ms: i64,
+    /// The image of the newest run, as its status names it.
+    pub image: String,
 }
 
 impl View {
@@ -70,6 +81,9 @@ impl View {
                     attempt: record.and_then(|r| r.attempt()),
                     running: record.is_some_and(|r| r.is_running()),
                     waiting: waiting(name),
+                    id: record.map(|r| r.id().to_owned()).unwrap_or_default(),
+                    started_ms: record.map_or(0, Record::started_ms),
+                    image: record.map(|r| r.image.clone()).unwrap_or_default(),
                 };
                 (name.clone(), view)
             })
@@ -95,6 +109,7 @@ struct Handle {
 #[derive(Default)]
 pub struct Pods {
     handles: Mutex<HashMap<String, Handle>>,
+    listed: AtomicBool,
 }
 
 impl Pods {
@@ -113,6 +128,45 @@ impl Pods {
         matching
             .min_by_key(|h| h.wanted.borrow().gone)
             .map(|h| h.view.clone())
+    }
+
+    /// True once every pod bound here is known.
+    pub fn is_listed(&self) -> bool {
+        self.listed.load(Ordering::Acquire)
+    }
+
+    /// Gives a pod up; its view tells when it is over. `None`: it is not here, or given up already.
+    pub fn evict(&self, uid: &str, eviction: Eviction) -> Option<watch::Receiver<View>> {
+        let handles = self.lock();
+        let handle = handles.get(uid)?;
+        let is_new = handle.wanted.send_if_modified(|wanted| {
+            let is_new = wanted.eviction.is_none();
+            wanted.eviction.get_or_insert(eviction);
+            is_new
+        });
+        is_new.then(|| handle.view.clone())
+    }
+
+    /// True for a pod that was given up and may still be ending.
+    pub fn is_evicted(&self, uid: &str) -> bool {
+        let handles = self.lock();
+        handles
+            .get(uid)
+            .is_some_and(|handle| handle.wanted.borrow().eviction.is_some())
+    }
+
+    /// Asks every worker to remove ended runs now.
+    pub fn reclaim_dead(&self) {
+        for handle in self.lock().values() {
+            handle
+                .wanted
+                .send_modify(|wanted| wanted.reclaims = wanted.reclaims.wrapping_add(1));
+        }
+    }
+
+    /// Of every pod here.
+    pub fn uids(&self) -> HashSet<String> {
+        self.lock().keys().cloned().collect()
     }
 
     pub fn views(&self) -> Vec<View> {
@@ -219,6 +273,7 @@ impl Manager {
                 for pod in list {
                     self.applied(pod).await;
                 }
+                self.pods.listed.store(true, Ordering::Release);
             }
             Event::Applied(pod) => self.applied(pod).await,
             Event::Deleted(pod) if is_mirror(&pod) => self.mirror_deleted(&pod),
@@ -253,6 +308,8 @@ impl Manager {
             pod,
             gone: false,
             mirror: None,
+            eviction: None,
+            reclaims: 0,
         }))
         .await;
     }
@@ -286,6 +343,7 @@ impl Manager {
         {
             return None;
         }
+        let pressure = *self.ctx.pressure.borrow();
         let others: Vec<Arc<Pod>> = self
             .pods
             .lock()
@@ -298,7 +356,9 @@ impl Manager {
             facts: self.ctx.facts.clone(),
             labels: self.node_labels(pod).await,
         };
-        let refused = admit(pod, others.iter().map(AsRef::as_ref), &room).err()?;
+        let refused = eviction::admit(pod, pressure)
+            .and_then(|()| admit(pod, others.iter().map(AsRef::as_ref), &room))
+            .err()?;
         tracing::warn!(pod = %format!("{}/{}", pod.metadata.namespace.as_deref().unwrap_or_default(),
             pod.metadata.name.as_deref().unwrap_or_default()), reason = refused.reason, "pod refused: {}", refused.message);
         let message = refused
@@ -312,6 +372,7 @@ impl Manager {
             "OutOfcpu" => "OutOfcpu",
             "OutOfmemory" => "OutOfmemory",
             "NodeAffinity" => "NodeAffinity",
+            eviction::REASON => eviction::REASON,
             _ => "OutOfResources",
         };
         self.ctx

@@ -11,8 +11,11 @@
 
 mod act;
 mod admit;
+mod counters;
 mod dirs;
 mod events;
+mod eviction;
+mod gc;
 mod hooks;
 mod http;
 mod images;
@@ -22,8 +25,10 @@ mod manager;
 mod node_status;
 pub mod pod;
 pub mod probes;
+mod provisioner;
 pub mod spec;
 pub mod static_pods;
+mod stats;
 mod volumes;
 mod worker;
 
@@ -38,7 +43,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 pub struct KubeletConfig {
@@ -51,9 +56,15 @@ pub struct KubeletConfig {
     /// A directory of the kubelet's own on tmpfs: volumes of Secrets and ConfigMaps, termination messages.
     pub run_dir: PathBuf,
     pub profile: Profile,
+    /// What is kept back from pods and when they are given up.
+    pub settings: Settings,
+    /// Where the image store is: it may have a disk of its own.
+    pub images_dir: PathBuf,
     /// Pods from files.
     pub static_pods: Option<static_pods::StaticPods>,
 }
+
+pub use eviction::{Flags as EvictionFlags, Settings};
 
 /// What the kubelet works with; node.rs hands them over.
 pub struct Parts {
@@ -79,6 +90,12 @@ struct Context {
     logs: LogProfile,
     /// Something the node's object shows has changed.
     node_changed: Arc<Notify>,
+    /// The objects that volumes here show.
+    watched: Arc<volumes::Watched>,
+    /// Conditions under which fewer pods are taken.
+    pressure: watch::Receiver<eviction::Pressure>,
+    counters: Arc<counters::Counters>,
+    images_dir: PathBuf,
 }
 
 /// Clones share one kubelet.
@@ -100,9 +117,47 @@ impl Kubelet {
             &config.pod_cidr,
             config.profile.pods_max,
             &config.pods_dir,
+            Arc::new(config.settings.clone()),
         ));
         let (recorder, recording) =
             events::Recorder::new(parts.client.clone(), config.node_name.clone(), stop.clone());
+        let dirs = dirs::Dirs {
+            pods: config.pods_dir.clone(),
+            run: config.run_dir,
+        };
+        let pods = Arc::new(manager::Pods::default());
+        let counters = Arc::new(counters::Counters::default());
+        let node_changed = Arc::new(Notify::new());
+        let stats = Arc::new(stats::Stats::new(
+            parts.runtime.clone(),
+            pods.clone(),
+            dirs.clone(),
+        ));
+        let collector = Arc::new(gc::Collector {
+            images: parts.images.clone(),
+            pods: pods.clone(),
+            dirs: dirs.clone(),
+            settings: config.settings.image_gc,
+            counters: counters.clone(),
+            recorder: recorder.clone(),
+            node_name: config.node_name.clone(),
+            node_changed: node_changed.clone(),
+            images_dir: config.images_dir.clone(),
+            state: tokio::sync::Mutex::default(),
+        });
+        let eviction_parts = eviction::Parts {
+            pods: pods.clone(),
+            stats: stats.clone(),
+            collector: collector.clone(),
+            counters: counters.clone(),
+            recorder: recorder.clone(),
+            dirs: dirs.clone(),
+            node_name: config.node_name.clone(),
+            node_changed: node_changed.clone(),
+            images_dir: config.images_dir.clone(),
+        };
+        let (evictions, pressure) =
+            eviction::Manager::new(eviction_parts, Arc::new(config.settings));
         let ctx = Arc::new(Context {
             node_name: config.node_name.clone(),
             client: parts.client.clone(),
@@ -110,30 +165,45 @@ impl Kubelet {
             network: parts.network,
             puller: images::Puller::new(parts.images.clone(), config.profile.images.pulls_parallel),
             recorder: recorder.clone(),
-            dirs: dirs::Dirs {
-                pods: config.pods_dir.clone(),
-                run: config.run_dir,
-            },
+            dirs,
             facts: fixed.facts(),
             labels: fixed.labels(),
             pods_max: config.profile.pods_max,
             logs: config.profile.logs.clone(),
-            node_changed: Arc::new(Notify::new()),
+            node_changed,
+            watched: Arc::new(volumes::Watched::new(parts.client.clone())),
+            pressure: pressure.clone(),
+            counters,
+            images_dir: config.images_dir,
         });
-        let pods = Arc::new(manager::Pods::default());
-        let router = http::router(ctx.clone(), pods.clone());
+        // Beside the pods' directories: volumes outlive pods.
+        let storage = config.pods_dir.with_file_name("storage");
+        let router = http::router(ctx.clone(), pods.clone(), stats);
         let node = node_status::run(
             parts.client,
             fixed,
             parts.images,
-            config.pods_dir,
+            pressure,
             recorder,
             ctx.node_changed.clone(),
             stop.clone(),
         );
+        let provisioning = provisioner::run(ctx.clone(), storage, stop.clone());
+        let evicting = evictions.run(stop.clone());
+        let collecting = {
+            let stop = stop.clone();
+            async move { collector.run(stop).await }
+        };
         let managing = manager::run(ctx, pods, parts.events, config.static_pods, stop);
         let running = async move {
-            tokio::join!(node, managing, recording);
+            tokio::join!(
+                node,
+                managing,
+                recording,
+                provisioning,
+                evicting,
+                collecting
+            );
         };
         (Kubelet { router }, running)
     }

@@ -8,10 +8,11 @@ use super::manager::{View, Wanted};
 use super::pod::decide::{Action, advance, decide};
 use super::pod::ephemeral;
 use super::pod::patch::status_patch;
-use super::pod::state::{ImageState, PodState, Sandbox, Verdict, containers};
+use super::pod::state::{ImageState, PodState, Sandbox, Verdict, Volumes, containers};
 use super::pod::status::pod_status;
 use super::probes::Probes;
 use super::static_pods::mirror::Mirror;
+use super::volumes::Live;
 use crate::client::{ClientError, DeleteParams, PatchType};
 use crate::crash;
 use crate::image::Image;
@@ -58,6 +59,11 @@ pub struct Worker {
     /// A static pod's picture in the API.
     pub(super) mirror: Option<Mirror>,
     probes: Probes,
+    /// Where the volumes are, and what keeps them up to date.
+    pub(super) live: Live,
+    /// Requests for disk space seen so far, and whether the newest is still to be met.
+    reclaims: u32,
+    pub(super) must_reclaim: bool,
 }
 
 enum Next {
@@ -91,6 +97,9 @@ impl Worker {
             hooks: JoinSet::new(),
             hook_handles: BTreeMap::new(),
             probes: Probes::default(),
+            live: Live::default(),
+            reclaims: 0,
+            must_reclaim: false,
         }
     }
 
@@ -125,6 +134,8 @@ impl Worker {
                 }
                 Some(ended) = self.hooks.join_next(), if !self.hooks.is_empty() => self.hooked(ended),
                 () = self.probes.changed() => {}
+                // What a volume shows has changed; the turn looks at it.
+                () = self.live.changed() => {}
                 () = tokio::time::sleep(sleep.unwrap_or(Duration::MAX)), if sleep.is_some() => {}
             }
         }
@@ -138,6 +149,10 @@ impl Worker {
         };
         let now_ms = super::now_ms();
         self.state = PodState::rebuild(&self.pod, sandbox.as_ref(), ip.as_deref(), now_ms);
+        // Where they are and what they show is this process's own knowledge: what is there is found, not made again.
+        if self.pod.spec.as_ref().is_some_and(|s| s.volumes.is_some()) {
+            self.state.volumes = Volumes::Absent;
+        }
         self.collect_last_words();
         if refused.is_some() {
             self.state.verdict = refused;
@@ -152,6 +167,7 @@ impl Worker {
         for _ in 0..ROUNDS_MAX {
             self.refresh();
             self.observe().await;
+            self.reclaim().await;
             let now_ms = super::now_ms();
             let refused = self.state.verdict.is_some();
             advance(&self.pod, &mut self.state, now_ms);
@@ -182,13 +198,12 @@ impl Worker {
                 }
             }
         }
+        let volumes_ms = self.tend_volumes().await;
         self.note_waits();
         self.publish();
         self.report().await;
-        Next::Wait(match (wake_ms, self.report_retry_ms) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        })
+        let wakes = [wake_ms, self.report_retry_ms, volumes_ms];
+        Next::Wait(wakes.into_iter().flatten().min())
     }
 
     /// The newest pod object; ours may be newer than the watch's after a write.
@@ -201,6 +216,10 @@ impl Worker {
             self.pod = wanted.pod.clone();
         }
         self.state.gone |= wanted.gone;
+        let (eviction, reclaims) = (wanted.eviction.clone(), wanted.reclaims);
+        drop(wanted);
+        self.take_eviction(eviction);
+        self.must_reclaim |= std::mem::replace(&mut self.reclaims, reclaims) != reclaims;
     }
 
     async fn observe(&mut self) {
@@ -257,6 +276,7 @@ impl Worker {
             }
             Action::ResetContainers => self.reset_containers().await,
             Action::RemoveSandbox => self.remove_sandbox().await,
+            Action::FreeVolumes => self.free_volumes().await,
             Action::CleanUp => self.clean_up().await,
             Action::DeletePod => self.confirm_deletion().await,
             Action::Exit => {}

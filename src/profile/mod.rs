@@ -35,6 +35,8 @@ pub struct Profile {
     pub logs: LogProfile,
     /// Image downloads.
     pub images: ImageProfile,
+    /// What is kept back from pods and when they are given up.
+    pub eviction: EvictionProfile,
 }
 
 /// Sizes of the store.
@@ -71,6 +73,20 @@ pub struct LogProfile {
     pub file_bytes_max: u64,
     /// Files kept per container, the current one included.
     pub files_max: u32,
+}
+
+/// Node-pressure eviction, reservation and image garbage collection; each has its flag of `coracle up`.
+#[derive(Debug, Clone, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct EvictionProfile {
+    /// Hard thresholds (`--eviction-hard`): `memory.available<100Mi,nodefs.available<10%`.
+    pub hard: String,
+    /// For the system (`--system-reserved`): `cpu=100m,memory=64Mi`; empty: nothing.
+    pub system_reserved: String,
+    /// Percent of the disk in use above which unused images go (`--image-gc-high-threshold`).
+    pub image_gc_high_percent: u8,
+    /// Down to this (`--image-gc-low-threshold`).
+    pub image_gc_low_percent: u8,
 }
 
 /// Image downloads.

@@ -6,13 +6,16 @@ mod busybox;
 mod common;
 
 mod adoption;
+mod claims;
 mod crashes;
 mod endurance;
 mod ephemeral;
+mod eviction;
 mod hooks;
 mod images;
 mod lifecycle;
 mod logs;
+mod mounts;
 mod outcomes;
 mod probe_servers;
 mod probes;
@@ -20,7 +23,9 @@ mod refusals;
 mod reset;
 mod sidecars;
 mod static_pods;
+mod stats;
 mod streams;
+mod volumes;
 
 use common::TestNode;
 use common::shared::Shared;
@@ -67,5 +72,10 @@ fn main() -> ExitCode {
         ("crashes", crashes::TESTS),
         ("endurance", endurance::TESTS),
         ("reset", reset::TESTS),
+        ("volumes", volumes::TESTS),
+        ("mounts", mounts::TESTS),
+        ("claims", claims::TESTS),
+        ("stats", stats::TESTS),
+        ("eviction", eviction::TESTS),
     ])
 }

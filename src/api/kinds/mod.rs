@@ -10,14 +10,18 @@ mod config_map;
 mod errors;
 mod event;
 pub mod metadata;
+pub mod metrics;
 mod namespace;
 mod node;
+mod persistent_volume;
+mod persistent_volume_claim;
 mod pod;
 mod registry;
 mod secret;
 mod service;
 mod service_account;
 mod status;
+mod storage_class;
 
 pub use pod::complete_static as complete_static_pod;
 pub use registry::all;

@@ -137,8 +137,8 @@ impl Worker {
             logs: &ctx.logs,
         };
         let draft = draft(&inputs).map_err(|e| config(e.to_string()))?;
-        let mut mounts = volumes::mounts(&draft.mounts, &self.volume_paths())
-            .map_err(|e| config(e.to_string()))?;
+        let mut mounts =
+            volumes::mounts(&draft.mounts, &self.live.places).map_err(|e| config(e.to_string()))?;
         mounts.extend(
             self.last_words_mount(container, attempt)
                 .map_err(|e| create(e.to_string()))?,
@@ -187,7 +187,7 @@ impl Worker {
         Ok(Some(Mount {
             source,
             target: target.into(),
-            read_only: false,
+            ..Mount::default()
         }))
     }
 

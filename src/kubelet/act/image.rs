@@ -1,6 +1,8 @@
 //! The image a container's next run needs.
 
 use super::CONFIG_RETRY_MS;
+use crate::image::Keyring;
+use crate::kubelet::Context;
 use crate::kubelet::events::Kind;
 use crate::kubelet::images::{Need, Pulled, keyring, need};
 use crate::kubelet::now_ms;
@@ -74,17 +76,7 @@ impl Worker {
         let ctx = self.ctx.clone();
         let pod = self.pod.clone();
         async move {
-            let (secrets, mut missing) = pull_secrets(&ctx.client, &pod).await;
-            let (keyring, unreadable) = keyring(&secrets);
-            missing.extend(unreadable);
-            if !missing.is_empty() {
-                let message = format!(
-                    "Unable to retrieve some image pull secrets ({}); attempting to pull the image may not succeed.",
-                    missing.join(", ")
-                );
-                let reason = "FailedToRetrieveImagePullSecret";
-                ctx.recorder.pod(&pod, None, Kind::Warning, reason, message);
-            }
+            let keyring = keyring_of(&ctx, &pod).await;
             let pulled = ctx.puller.pull(&reference, keyring).await;
             (name, pulled)
         }
@@ -151,6 +143,22 @@ impl Worker {
             }
         }
     }
+}
+
+/// What the pod's `imagePullSecrets` hold. A missing one is told in upstream's words.
+pub(super) async fn keyring_of(ctx: &Context, pod: &Pod) -> Keyring {
+    let (secrets, mut missing) = pull_secrets(&ctx.client, pod).await;
+    let (keyring, unreadable) = keyring(&secrets);
+    missing.extend(unreadable);
+    if !missing.is_empty() {
+        let message = format!(
+            "Unable to retrieve some image pull secrets ({}); attempting to pull the image may not succeed.",
+            missing.join(", ")
+        );
+        let reason = "FailedToRetrieveImagePullSecret";
+        ctx.recorder.pod(pod, None, Kind::Warning, reason, message);
+    }
+    keyring
 }
 
 /// The pod's `imagePullSecrets` that exist, and the names of those that do not: no error, the pull is tried without.

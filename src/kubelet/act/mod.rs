@@ -3,6 +3,7 @@
 
 mod container;
 mod end;
+mod evict;
 pub mod hooks;
 mod image;
 mod mirror;

@@ -48,6 +48,8 @@ impl Manager {
                 pod,
                 gone: false,
                 mirror: Some(mirror),
+                eviction: None,
+                reclaims: 0,
             })
             .await;
         }

@@ -31,6 +31,11 @@ pub fn conditions(pod: &Pod, state: &PodState, phase: Phase, now: &Time) -> Vec<
     ] {
         set(&mut list, kind, verdict, generation, now);
     }
+    if let Some(message) = &state.disrupted {
+        // <https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-conditions>
+        let verdict = Verdict::of(true, "TerminationByKubelet", message.clone());
+        set(&mut list, "DisruptionTarget", verdict, generation, now);
+    }
     if could_restart_all(pod) {
         let restarting = all_restarting(pod, state, phase);
         set(

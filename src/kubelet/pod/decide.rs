@@ -49,6 +49,8 @@ pub enum Action {
     /// Forget the runs of all containers: they begin anew.
     ResetContainers,
     RemoveSandbox,
+    /// Remove the volumes of a pod that is over and stays in the API.
+    FreeVolumes,
     /// Remove volumes, directories and the address.
     CleanUp,
     /// Confirm the deletion to the API.

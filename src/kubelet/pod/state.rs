@@ -219,6 +219,24 @@ impl Record {
         }
     }
 
+    /// The newest run's id; empty before the first.
+    pub fn id(&self) -> &str {
+        match &self.run {
+            Run::Never => "",
+            Run::Running { id, .. } => id,
+            Run::Ended(ended) => &ended.id,
+        }
+    }
+
+    /// When the newest run began, Unix milliseconds; 0 before the first.
+    pub fn started_ms(&self) -> i64 {
+        match &self.run {
+            Run::Never => 0,
+            Run::Running { started_ms, .. } => *started_ms,
+            Run::Ended(ended) => ended.exit.started_at_ms,
+        }
+    }
+
     /// A run began.
     pub fn started(&mut self, status: &runtime::ContainerStatus) {
         if let Run::Ended(ended) = std::mem::take(&mut self.run) {
@@ -430,6 +448,10 @@ pub struct PodState {
     pub cleaned: bool,
     /// The pod was removed from the API.
     pub gone: bool,
+    /// The pod is over and its volumes are gone.
+    pub volumes_freed: bool,
+    /// Why the node's own trouble ends the pod: message of the condition DisruptionTarget.
+    pub disrupted: Option<String>,
 }
 
 /// The containers of a pod, init containers first, each with whether it is one.

@@ -36,14 +36,21 @@ pub fn terminate(
     }
 }
 
-/// A pod that runs no more but stays in the API: stop what still runs, give the sandbox back.
+/// A pod that runs no more but stays in the API: stop what still runs, give the sandbox and the volumes back.
 pub fn finish(pod: &Pod, state: &PodState, now_ms: i64, decision: &mut Decision) {
     if state.any_running() {
         let deadline_ms = state.finish_deadline_ms.unwrap_or(now_ms);
         stop_all(pod, state, deadline_ms, now_ms, decision);
     } else if matches!(state.sandbox, Sandbox::Alive { .. }) {
         decision.act(Action::RemoveSandbox);
+    } else if !state.volumes_freed && has_volumes(pod) {
+        decision.act(Action::FreeVolumes);
     }
+}
+
+fn has_volumes(pod: &Pod) -> bool {
+    let volumes = pod.spec.as_ref().and_then(|s| s.volumes.as_ref());
+    volumes.is_some_and(|volumes| !volumes.is_empty())
 }
 
 /// Containers that are to end while the others go on: asked for, or over a probe that failed.

@@ -59,6 +59,8 @@ pub struct Server {
     layout: Layout,
     listener: UnixListener,
     signals: SignalFd,
+    /// The mount namespace the shim was started in.
+    host_mounts: OwnedFd,
     clients: Vec<Client>,
     next_client: u64,
     containers: Vec<Container>,
@@ -89,6 +91,7 @@ impl Server {
         layout: Layout,
         listener: UnixListener,
         signals: SignalFd,
+        host_mounts: OwnedFd,
     ) -> Server {
         Server {
             config,
@@ -96,6 +99,7 @@ impl Server {
             layout,
             listener,
             signals,
+            host_mounts,
             clients: Vec::new(),
             next_client: 0,
             containers: Vec::new(),
@@ -229,6 +233,7 @@ impl Server {
             host_pid: self.config.spec.host_pid,
             unified: self.layout == Layout::Unified,
             processes_of: None,
+            host_mounts: &self.host_mounts,
         }
     }
 

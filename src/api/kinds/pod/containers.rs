@@ -1,5 +1,6 @@
 //! Validation of containers and init containers.
 
+use super::mounts;
 use super::probes;
 use super::validate::ids;
 use crate::api::kinds::FieldError;
@@ -55,7 +56,7 @@ pub fn validate(pod: &Value, volumes: &HashSet<&str>, errors: &mut Errors) {
 pub fn validate_common(container: &Value, at: &str, volumes: &HashSet<&str>, errors: &mut Errors) {
     validate_container(container, at, errors);
     validate_environment(container, at, errors);
-    validate_mounts(container, at, volumes, errors);
+    mounts::validate(container, at, volumes, errors);
     validate_security(container, at, errors);
 }
 
@@ -234,28 +235,6 @@ fn validate_value_source(variable: &Value, at: &str, errors: &mut Errors) {
             source,
             "may not have more than one field specified at a time",
         )),
-    }
-}
-
-fn validate_mounts(container: &Value, at: &str, volumes: &HashSet<&str>, errors: &mut Errors) {
-    let mut seen = HashSet::new();
-    for (index, mount) in list(container, "/volumeMounts").iter().enumerate() {
-        let at = format!("{at}.volumeMounts[{index}]");
-        let (name, path) = (text(mount, "/name"), text(mount, "/mountPath"));
-        if name.is_empty() {
-            errors.push(FieldError::required(format!("{at}.name"), ""));
-        } else if !volumes.contains(name) {
-            errors.push(FieldError::not_found(format!("{at}.name"), &name.into()));
-        }
-        if path.is_empty() {
-            errors.push(FieldError::required(format!("{at}.mountPath"), ""));
-        } else if !seen.insert(path) {
-            errors.push(FieldError::invalid(
-                format!("{at}.mountPath"),
-                &path.into(),
-                "must be unique",
-            ));
-        }
     }
 }
 

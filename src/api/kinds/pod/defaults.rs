@@ -43,6 +43,26 @@ pub fn apply(pod: &mut Value) {
     if let Some(Value::Array(volumes)) = spec.get_mut("volumes") {
         volumes.iter_mut().for_each(volume);
     }
+    if super::quality::class(pod) != "BestEffort" {
+        tolerate_memory_pressure(&mut pod["spec"]);
+    }
+}
+
+/// A pod that says what it needs copes with memory pressure; only BestEffort pods are kept from such a node.
+/// <https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/#taint-nodes-by-condition>
+fn tolerate_memory_pressure(spec: &mut Value) {
+    const KEY: &str = "node.kubernetes.io/memory-pressure";
+    let Some(Value::Array(tolerations)) = spec.get_mut("tolerations") else {
+        return;
+    };
+    let tolerated = tolerations.iter().any(|t| {
+        let (own, effect) = (text(t, "/key"), text(t, "/effect"));
+        (own == KEY || (own.is_empty() && text(t, "/operator") == "Exists"))
+            && (effect == "NoSchedule" || effect.is_empty())
+    });
+    if !tolerated {
+        tolerations.push(json!({"key": KEY, "operator": "Exists", "effect": "NoSchedule"}));
+    }
 }
 
 /// `serviceAccount` is the old name of `serviceAccountName`.
@@ -145,24 +165,53 @@ pub fn pull_policy(image: &str) -> &'static str {
 fn volume(volume: &mut Value) {
     /// Upstream's `ConfigMapVolumeSourceDefaultMode`: 0644.
     const MODE: i64 = 0o644;
+    /// Upstream's default of a projected token's life.
+    const TOKEN_SECONDS: i64 = 3600;
     let sourceless = volume
         .as_object()
         .is_some_and(|fields| fields.keys().all(|key| key == "name"));
     if sourceless {
         default_to(volume, "emptyDir", json!({}));
     }
-    for source in ["configMap", "secret"] {
+    for source in ["configMap", "secret", "downwardAPI", "projected"] {
         if present(volume, &format!("/{source}")) {
             default_to(&mut volume[source], "defaultMode", MODE);
         }
+    }
+    if let Some(Value::Array(items)) = volume.pointer_mut("/downwardAPI/items") {
+        items.iter_mut().for_each(field_version);
+    }
+    if let Some(Value::Array(parts)) = volume.pointer_mut("/projected/sources") {
+        for part in parts {
+            if let Some(token) = part.get_mut("serviceAccountToken") {
+                default_to(token, "expirationSeconds", TOKEN_SECONDS);
+            }
+            if let Some(Value::Array(items)) = part.pointer_mut("/downwardAPI/items") {
+                items.iter_mut().for_each(field_version);
+            }
+        }
+    }
+    if present(volume, "/image") {
+        let policy = pull_policy(text(volume, "/image/reference"));
+        default_to(&mut volume["image"], "pullPolicy", policy);
+    }
+    if let Some(claim) = volume.pointer_mut("/ephemeral/volumeClaimTemplate/spec") {
+        default_to(claim, "volumeMode", "Filesystem");
     }
     if present(volume, "/hostPath") {
         default_to(&mut volume["hostPath"], "type", "");
     }
 }
 
+fn field_version(item: &mut Value) {
+    if let Some(reference) = item.get_mut("fieldRef") {
+        default_to(reference, "apiVersion", "v1");
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -199,7 +248,10 @@ mod tests {
             spec["volumes"],
             json!([{"name": "v", "emptyDir": {}}, {"name": "c", "configMap": {"name": "c", "defaultMode": 420}}])
         );
-        assert_eq!(spec["tolerations"].as_array().map(Vec::len), Some(2));
+        let tolerated = spec["tolerations"].as_array().unwrap();
+        // The one given, unreachable, and memory pressure: it is not BestEffort.
+        assert_eq!(tolerated.len(), 3);
+        assert_eq!(tolerated[2]["effect"], "NoSchedule");
         assert_eq!(spec["serviceAccountName"], "default");
         assert_eq!(spec["priority"], 0);
         let once = pod.clone();

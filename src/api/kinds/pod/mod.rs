@@ -7,13 +7,17 @@
 mod containers;
 mod defaults;
 mod ephemeral;
+mod files;
 mod lifecycle;
+mod mounts;
 mod probes;
 mod quality;
 mod unsupported;
 mod update;
 mod validate;
 mod volumes;
+
+pub use volumes::HOST_PATH_TYPES;
 
 use super::status::{keep_status, only_status, put};
 use super::{FieldError, Strategy, Subresource, metadata};

@@ -31,14 +31,8 @@ fn filtered(value: &Value) -> bool {
 fn not_default(value: &Value) -> bool {
     given(value) && value != "Default"
 }
-fn not_none(value: &Value) -> bool {
-    given(value) && value != "None"
-}
 fn strict(value: &Value) -> bool {
     value == "Strict"
-}
-fn not_disabled(value: &Value) -> bool {
-    given(value) && value != "Disabled"
 }
 fn not_linux(value: &Value) -> bool {
     given(value) && value != "linux"
@@ -67,8 +61,6 @@ const FIELDS: &[(&str, Asked)] = &[
     ("spec.topologySpreadConstraints", given),
     ("spec.workloadRef", given),
     ("spec.securityContext.appArmorProfile", given),
-    ("spec.securityContext.fsGroup", named),
-    ("spec.securityContext.fsGroupChangePolicy", given),
     ("spec.securityContext.seLinuxChangePolicy", given),
     ("spec.securityContext.seLinuxOptions", given),
     ("spec.securityContext.seccompProfile.type", filtered),
@@ -107,45 +99,27 @@ const FIELDS: &[(&str, Asked)] = &[
     ),
     ("spec.initContainers|containers[].stdinOnce", given),
     ("spec.initContainers|containers[].volumeDevices", given),
-    (
-        "spec.initContainers|containers[].volumeMounts[].mountPropagation",
-        not_none,
-    ),
-    (
-        "spec.initContainers|containers[].volumeMounts[].recursiveReadOnly",
-        not_disabled,
-    ),
-    (
-        "spec.initContainers|containers[].volumeMounts[].subPath",
-        given,
-    ),
-    (
-        "spec.initContainers|containers[].volumeMounts[].subPathExpr",
-        given,
-    ),
     ("spec.volumes[].awsElasticBlockStore", named),
     ("spec.volumes[].azureDisk", named),
     ("spec.volumes[].azureFile", named),
     ("spec.volumes[].cephfs", named),
     ("spec.volumes[].cinder", named),
     ("spec.volumes[].csi", named),
-    ("spec.volumes[].downwardAPI", named),
-    ("spec.volumes[].emptyDir.medium", given),
-    ("spec.volumes[].emptyDir.sizeLimit", named),
-    ("spec.volumes[].ephemeral", named),
     ("spec.volumes[].fc", named),
     ("spec.volumes[].flexVolume", named),
     ("spec.volumes[].flocker", named),
     ("spec.volumes[].gcePersistentDisk", named),
     ("spec.volumes[].gitRepo", named),
     ("spec.volumes[].glusterfs", named),
-    ("spec.volumes[].image", named),
     ("spec.volumes[].iscsi", named),
     ("spec.volumes[].nfs", named),
-    ("spec.volumes[].persistentVolumeClaim", named),
     ("spec.volumes[].photonPersistentDisk", named),
     ("spec.volumes[].portworxVolume", named),
-    ("spec.volumes[].projected", named),
+    (
+        "spec.volumes[].projected.sources[].clusterTrustBundle",
+        named,
+    ),
+    ("spec.volumes[].projected.sources[].podCertificate", named),
     ("spec.volumes[].quobyte", named),
     ("spec.volumes[].rbd", named),
     ("spec.volumes[].scaleIO", named),
@@ -230,8 +204,8 @@ mod tests {
             "topologySpreadConstraints": [{}],
             "securityContext": {"fsGroup": 0, "seccompProfile": {"type": "RuntimeDefault"}},
             "initContainers": [{"resizePolicy": [1]}],
-            "containers": [{"ports": [{"hostPort": 80}]}, {"stdinOnce": true, "volumeMounts": [{"subPath": ""}, {"subPath": "x"}]}],
-            "volumes": [{"emptyDir": {}}, {"persistentVolumeClaim": {}}],
+            "containers": [{"ports": [{"hostPort": 80}]}, {"stdinOnce": true, "volumeDevices": [{}]}],
+            "volumes": [{"emptyDir": {}}, {"nfs": {}}],
         }});
         let errors = find(&pod);
         let fields: Vec<&str> = errors.iter().map(|e| e.field.as_str()).collect();
@@ -239,12 +213,11 @@ mod tests {
             fields,
             [
                 "spec.topologySpreadConstraints",
-                "spec.securityContext.fsGroup",
                 "spec.securityContext.seccompProfile.type",
                 "spec.initContainers[0].resizePolicy",
                 "spec.containers[1].stdinOnce",
-                "spec.containers[1].volumeMounts[1].subPath",
-                "spec.volumes[1].persistentVolumeClaim",
+                "spec.containers[1].volumeDevices",
+                "spec.volumes[1].nfs",
                 "spec.containers[0].ports[0].hostPort",
             ]
         );

@@ -34,6 +34,30 @@ fn condition(status: &PodStatus, kind: &str) -> (String, String) {
     )
 }
 
+#[test]
+fn an_evicted_pod_has_failed_and_says_what_for() {
+    let mut world = one();
+    world.state.verdict = Some(crate::kubelet::pod::state::Verdict {
+        reason: "Evicted".to_string(),
+        message: "The node was low on resource: memory. ".to_string(),
+    });
+    assert!(
+        status(&world)
+            .conditions
+            .unwrap()
+            .iter()
+            .all(|c| c.type_ != "DisruptionTarget")
+    );
+    world.state.disrupted = Some("The node was low on resource: memory. ".to_string());
+    let status = status(&world);
+    assert_eq!(status.phase.as_deref(), Some("Failed"));
+    assert_eq!(status.reason.as_deref(), Some("Evicted"));
+    assert_eq!(
+        condition(&status, "DisruptionTarget"),
+        ("True".to_string(), "TerminationByKubelet".to_string())
+    );
+}
+
 fn one() -> World {
     World::new(json!({"containers": [{"name": "a", "image": "busybox"}]}))
 }

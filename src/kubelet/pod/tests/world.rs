@@ -158,6 +158,10 @@ impl World {
                 state.sandbox_lost(now_ms);
                 "remove sandbox".to_string()
             }
+            Action::FreeVolumes => {
+                state.volumes_freed = true;
+                "free volumes".to_string()
+            }
             Action::CleanUp => {
                 state.cleaned = true;
                 "clean".to_string()
