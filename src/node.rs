@@ -8,7 +8,7 @@ pub mod record;
 
 use crate::api::{self, Api, NodeDoor, User};
 use crate::client::Client;
-use crate::image::Images;
+use crate::image::{ConfigFiles, Images};
 use crate::kubelet::static_pods::StaticPods;
 use crate::kubelet::{Kubelet, KubeletConfig, Parts, Settings};
 use crate::mesh::identity;
@@ -180,8 +180,9 @@ impl Node {
             config.data_dir.join("images"),
             config.profile.images.clone(),
         );
+        let files = ConfigFiles::of_node(&config.data_dir);
         let images = tokio::task::spawn_blocking(move || {
-            Images::open(&directory, &images_profile, &executable)
+            Images::open(&directory, &images_profile, &executable, files)
         })
         .await??;
         let parts = Parts {

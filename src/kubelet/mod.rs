@@ -163,7 +163,7 @@ impl Kubelet {
             client: parts.client.clone(),
             runtime: parts.runtime,
             network: parts.network,
-            puller: images::Puller::new(parts.images.clone()),
+            puller: images::Puller::new(parts.images.clone(), config.profile.images.pulls_parallel),
             recorder: recorder.clone(),
             dirs,
             facts: fixed.facts(),
