@@ -11,6 +11,7 @@ use crate::client::Client;
 use crate::image::Images;
 use crate::kubelet::{Kubelet, KubeletConfig, Parts};
 use crate::mesh::identity;
+use crate::mesh::signing::SigningKey;
 use crate::network::{Network, NetworkConfig, PodCidr};
 use crate::profile::Profile;
 use crate::raft::Raft;
@@ -139,7 +140,8 @@ impl Node {
         record.write(&config.data_dir)?;
         let listener = bind(config.listen)?;
         let port = listener.local_addr()?.port();
-        let authority = identity::Authority::open(&config.data_dir.join("pki"))?;
+        let pki = config.data_dir.join("pki");
+        let authority = identity::Authority::open(&pki)?;
         let server = authority.server(&server_names(&config))?;
         let tls = authority.server_config(&server)?;
         self.write_kubeconfig(&authority, &config, port)?;
@@ -148,10 +150,16 @@ impl Node {
             node_name: config.node_name.clone(),
             kubelet: Arc::default(),
         };
+        let root_certificate_pem = authority.certificate_pem().to_owned();
         let api = Api::new(
             self.raft.store.clone(),
             self.raft.writer.clone(),
             Arc::new(own.clone()),
+            api::Identity {
+                signing_key: Arc::new(SigningKey::open(&pki)?),
+                root_certificate_pem: root_certificate_pem.clone(),
+                address: SocketAddr::new(config.advertise, port),
+            },
         );
         api::bootstrap::bootstrap(&api)
             .await
@@ -162,10 +170,11 @@ impl Node {
         );
 
         let client = |name: &str, groups: &[&str]| {
-            let groups = groups.iter().map(|&group| group.to_owned()).collect();
+            let groups = [groups, &[api::AUTHENTICATED]].concat();
             Client::new(api.door(User {
                 name: name.to_owned(),
-                groups,
+                groups: groups.into_iter().map(str::to_owned).collect(),
+                ..User::default()
             }))
         };
         let (runtime, events) =

@@ -7,19 +7,24 @@
 
 mod check;
 mod config_map;
+mod endpoints;
 mod errors;
 mod event;
 pub mod metadata;
 mod namespace;
 mod node;
 mod pod;
+mod rbac;
 mod registry;
+mod review;
 mod secret;
 mod service;
 mod service_account;
 mod status;
 
+pub use pod::field_is_refused as pod_field_is_refused;
 pub use registry::all;
+pub use review::token_request as token_request_kind;
 
 use serde_json::Value;
 
@@ -67,6 +72,7 @@ pub enum Subresource {
     Exec,
     Proxy,
     Finalize,
+    Token,
 }
 
 /// A resource the API serves.

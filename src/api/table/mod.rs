@@ -4,12 +4,14 @@
 //! What comes in: a kind's columns and objects as stored. What goes out: a Table as JSON.
 //! Pure: the time is an argument. Never knows about storage, watches or HTTP.
 
+mod access;
 mod cells;
 mod columns;
 mod pod;
 
 pub use columns::{
-    CONFIG_MAP, EVENT, GENERIC, NAMESPACE, NODE, POD, SECRET, SERVICE, SERVICE_ACCOUNT,
+    CONFIG_MAP, ENDPOINT_SLICE, ENDPOINTS, EVENT, GENERIC, NAMESPACE, NODE, POD, ROLE,
+    ROLE_BINDING, SECRET, SERVICE, SERVICE_ACCOUNT,
 };
 
 use serde_json::{Value, json};

@@ -6,7 +6,8 @@ mod refusals;
 mod revisions;
 mod services;
 
-use super::{Api, NodeDoor, User};
+use super::{Api, Identity, NodeDoor, User};
+use crate::mesh::signing::SigningKey;
 use crate::profile::StoreProfile;
 use crate::raft::Raft;
 use axum::body::Body;
@@ -43,7 +44,17 @@ async fn server() -> Server {
         flush_ms: 1000,
     };
     let raft = Raft::open(directory.path(), &profile).await.unwrap();
-    let api = Api::new(raft.store.clone(), raft.writer.clone(), Arc::new(Echo));
+    let identity = Identity {
+        signing_key: Arc::new(SigningKey::fleeting().unwrap()),
+        root_certificate_pem: "certificate".into(),
+        address: "192.0.2.1:6443".parse().unwrap(),
+    };
+    let api = Api::new(
+        raft.store.clone(),
+        raft.writer.clone(),
+        Arc::new(Echo),
+        identity,
+    );
     super::bootstrap::bootstrap(&api).await.unwrap();
     Server {
         api,
@@ -56,6 +67,7 @@ fn admin() -> User {
     User {
         name: "kubernetes-admin".into(),
         groups: vec!["system:masters".into()],
+        ..User::default()
     }
 }
 
