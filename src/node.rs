@@ -22,7 +22,7 @@ use base64::Engine as _;
 use futures::future::BoxFuture;
 use http::{Request, Response, StatusCode};
 use record::HostRecord;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -166,7 +166,7 @@ impl Node {
             .map_err(|why| anyhow::anyhow!("the first objects: {why}"))?;
         self.run(
             "api",
-            api::server::serve(api.clone(), listener, tls, self.stop.child_token()),
+            api::server::serve(api.clone(), listener, tls.clone(), self.stop.child_token()),
         );
 
         let client = |name: &str, groups: &[&str]| {
@@ -180,6 +180,22 @@ impl Node {
         let (runtime, events) =
             Runtime::open(record.runtime(&config.data_dir, executable.clone())).await?;
         let network = Network::open(record.network.clone()).await?;
+        // Pods come in by the bridge. A server that cannot be reached from there gets a second socket there.
+        let (server, unreachable) = match config.listen.ip() {
+            address if address.is_unspecified() => (network.gateway(), false),
+            IpAddr::V4(address) if !address.is_loopback() => (address, false),
+            _ => (network.gateway(), true),
+        };
+        let server = SocketAddrV4::new(server, port);
+        if unreachable {
+            let listener = bind(server.into())?;
+            self.run(
+                "api for pods",
+                api::server::serve(api.clone(), listener, tls, self.stop.child_token()),
+            );
+        }
+        let service = SocketAddrV4::new(api::bootstrap::API_ADDRESS, api::bootstrap::API_PORT);
+        network.lead_to_api(service, server).await?;
         let (directory, images_profile) = (
             config.data_dir.join("images"),
             config.profile.images.clone(),
@@ -214,9 +230,14 @@ impl Node {
             "scheduler",
             crate::scheduler::run(client("system:kube-scheduler", &[]), stop.clone()),
         );
+        let controllers = client("system:kube-controller-manager", &[]);
+        self.run(
+            "cluster-roles",
+            crate::controllers::cluster_roles::run(controllers.clone(), stop.clone()),
+        );
         self.run(
             "controllers",
-            crate::controllers::run(client("system:kube-controller-manager", &[]), stop.clone()),
+            crate::controllers::run(controllers, root_certificate_pem, stop.clone()),
         );
         self.run("expire-events", api::expire_events::run(api, stop));
         Ok(())

@@ -69,10 +69,7 @@ impl Api {
                 });
             }
         }
-        Ok(self
-            .parts
-            .policy
-            .ask(|policy| policy.decide(user, asked))?)
+        Ok(self.parts.policy.ask(|policy| policy.decide(user, asked))?)
     }
 }
 
@@ -175,7 +172,9 @@ fn selected_name(selector: &str) -> Option<&str> {
 }
 
 /// The extra claims of a user in a review, as the API writes them.
-pub(super) fn extra_of(spec: &serde_json::Value) -> std::collections::BTreeMap<String, Vec<String>> {
+pub(super) fn extra_of(
+    spec: &serde_json::Value,
+) -> std::collections::BTreeMap<String, Vec<String>> {
     map(spec, "/extra")
         .iter()
         .map(|(key, values)| {
@@ -193,11 +192,7 @@ mod tests {
 
     fn of(method: &str, uri: &str) -> Attributes {
         let uri: Uri = uri.parse().unwrap();
-        attributes(
-            &method.parse().unwrap(),
-            &Target::parse(uri.path()),
-            &uri,
-        )
+        attributes(&method.parse().unwrap(), &Target::parse(uri.path()), &uri)
     }
 
     #[test]
@@ -206,14 +201,70 @@ mod tests {
             ("GET", "/api/v1/pods", "list", "", "pods", ""),
             ("GET", "/api/v1/pods?watch=true", "watch", "", "pods", ""),
             ("GET", "/api/v1/pods?watch=0", "list", "", "pods", ""),
-            ("GET", "/api/v1/namespaces/a/pods/web", "get", "a", "pods", "web"),
-            ("GET", "/api/v1/namespaces/a/pods/web?watch=1", "get", "a", "pods", "web"),
-            ("GET", "/api/v1/namespaces/a/pods/web/log", "get", "a", "pods/log", "web"),
-            ("POST", "/api/v1/namespaces/a/pods", "create", "a", "pods", ""),
-            ("PUT", "/apis/apps/v1/namespaces/a/deployments/d", "update", "a", "deployments", "d"),
-            ("PATCH", "/api/v1/nodes/n/status", "patch", "", "nodes/status", "n"),
-            ("DELETE", "/api/v1/namespaces/a/pods", "deletecollection", "a", "pods", ""),
-            ("DELETE", "/api/v1/namespaces/a", "delete", "a", "namespaces", "a"),
+            (
+                "GET",
+                "/api/v1/namespaces/a/pods/web",
+                "get",
+                "a",
+                "pods",
+                "web",
+            ),
+            (
+                "GET",
+                "/api/v1/namespaces/a/pods/web?watch=1",
+                "get",
+                "a",
+                "pods",
+                "web",
+            ),
+            (
+                "GET",
+                "/api/v1/namespaces/a/pods/web/log",
+                "get",
+                "a",
+                "pods/log",
+                "web",
+            ),
+            (
+                "POST",
+                "/api/v1/namespaces/a/pods",
+                "create",
+                "a",
+                "pods",
+                "",
+            ),
+            (
+                "PUT",
+                "/apis/apps/v1/namespaces/a/deployments/d",
+                "update",
+                "a",
+                "deployments",
+                "d",
+            ),
+            (
+                "PATCH",
+                "/api/v1/nodes/n/status",
+                "patch",
+                "",
+                "nodes/status",
+                "n",
+            ),
+            (
+                "DELETE",
+                "/api/v1/namespaces/a/pods",
+                "deletecollection",
+                "a",
+                "pods",
+                "",
+            ),
+            (
+                "DELETE",
+                "/api/v1/namespaces/a",
+                "delete",
+                "a",
+                "namespaces",
+                "a",
+            ),
             ("GET", "/api/v1/namespaces", "list", "", "namespaces", ""),
             (
                 "GET",
@@ -227,7 +278,12 @@ mod tests {
             let asked = of(method, uri);
             let found = asked.resource.unwrap();
             assert_eq!(
-                (&*asked.verb, &*found.namespace, &*found.combined(), &*found.name),
+                (
+                    &*asked.verb,
+                    &*found.namespace,
+                    &*found.combined(),
+                    &*found.name
+                ),
                 (verb, namespace, resource, name),
                 "{method} {uri}"
             );

@@ -30,7 +30,9 @@ pub async fn bootstrap(api: &Api) -> Result<(), String> {
     });
     let roles = |plural: &str, objects: Vec<Value>| {
         let path = format!("/apis/rbac.authorization.k8s.io/v1/{plural}");
-        objects.into_iter().map(move |object| (path.clone(), object))
+        objects
+            .into_iter()
+            .map(move |object| (path.clone(), object))
     };
     let first = namespaces
         .chain(roles("clusterroles", built_in::cluster_roles()))

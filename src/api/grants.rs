@@ -70,7 +70,10 @@ impl Api {
         let about = text(object, "/metadata/name");
         let refuse = |why: String| {
             let what = qualified(kind);
-            Err(ApiError::forbidden(format!("{what} {about:?} is forbidden: {why}")).about(kind, about))
+            Err(
+                ApiError::forbidden(format!("{what} {about:?} is forbidden: {why}"))
+                    .about(kind, about),
+            )
         };
         let Some(given) = given else {
             return refuse(format!("{on}.{GROUP} {name:?} not found"));
@@ -80,13 +83,19 @@ impl Api {
             && !same("aggregationRule")
             && !escalation::uncovered(&held, &built_in::everything()).is_empty()
         {
-            return refuse("must have cluster-admin privileges to use an aggregationRule".to_owned());
+            return refuse(
+                "must have cluster-admin privileges to use an aggregationRule".to_owned(),
+            );
         }
         let excess = escalation::uncovered(&held, &given);
         if excess.is_empty() {
             return Ok(());
         }
-        let groups: Vec<String> = user.groups.iter().map(|group| format!("{group:?}")).collect();
+        let groups: Vec<String> = user
+            .groups
+            .iter()
+            .map(|group| format!("{group:?}"))
+            .collect();
         refuse(format!(
             "user {:?} (groups=[{}]) is attempting to grant RBAC permissions not currently held:{}",
             user.name,

@@ -151,9 +151,7 @@ pub fn generate_name(object: &mut Value) -> bool {
 pub fn random_suffix() -> String {
     let mut random = rand::rng();
     (0..GENERATED_LENGTH)
-        .map(|_| {
-            char::from(GENERATED_ALPHABET[random.random_range(0..GENERATED_ALPHABET.len())])
-        })
+        .map(|_| char::from(GENERATED_ALPHABET[random.random_range(0..GENERATED_ALPHABET.len())]))
         .collect()
 }
 

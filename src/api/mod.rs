@@ -165,12 +165,7 @@ fn prefix(kind: &Kind, namespace: Option<&str>) -> String {
 }
 
 impl Api {
-    pub fn new(
-        store: Store,
-        writer: Writer,
-        nodes: Arc<dyn NodeDoor>,
-        identity: Identity,
-    ) -> Api {
+    pub fn new(store: Store, writer: Writer, nodes: Arc<dyn NodeDoor>, identity: Identity) -> Api {
         Api {
             parts: Arc::new(Parts {
                 tokens: Verifier::new(store.clone(), identity.signing_key.clone()),

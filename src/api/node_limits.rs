@@ -87,15 +87,10 @@ enum Mention {
     Account,
 }
 
-fn mentioned(
-    store: &Store,
-    node: &str,
-    resource: &Resource,
-    mention: Mention,
-) -> ApiResult<bool> {
+fn mentioned(store: &Store, node: &str, resource: &Resource, mention: Mention) -> ApiResult<bool> {
     // A claim made for a pod's own volume bears both names, joined: only that kind cannot be searched for as a word.
-    let needles = (mention != Mention::Claim)
-        .then(|| Value::from(resource.name.as_str()).to_string());
+    let needles =
+        (mention != Mention::Claim).then(|| Value::from(resource.name.as_str()).to_string());
     let node_needle = Value::from(node).to_string();
     let mut options = ListOptions {
         prefix: format!("pods/{}/", resource.namespace),
@@ -107,7 +102,9 @@ fn mentioned(
         for item in &page.items {
             let text = std::str::from_utf8(&item.json).unwrap_or_default();
             if !text.contains(&node_needle)
-                || needles.as_ref().is_some_and(|needle| !text.contains(needle))
+                || needles
+                    .as_ref()
+                    .is_some_and(|needle| !text.contains(needle))
             {
                 continue;
             }
@@ -125,7 +122,7 @@ fn mentioned(
 
 /// Whether `pod` is bound to `node` and mentions the object `name`.
 fn mentions(pod: &Value, node: &str, mention: Mention, name: &str) -> bool {
-    if text(pod, "/spec/nodeName") != node {
+    if name.is_empty() || text(pod, "/spec/nodeName") != node {
         return false;
     }
     if mention == Mention::Account {

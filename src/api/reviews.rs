@@ -3,8 +3,8 @@
 
 use super::authorize::extra_of;
 use super::kinds::{FieldError, Kind};
-use super::rbac::rules::{Attributes, Resource};
 use super::rbac::Rule;
+use super::rbac::rules::{Attributes, Resource};
 use super::status::{ApiError, ApiResult, json_response};
 use super::{Api, Call, User, body, metadata, with_warnings};
 use crate::object::access::{list, text};
@@ -78,7 +78,9 @@ impl Api {
             Ok((claims, audiences)) => json!({
                 "authenticated": true, "user": user_info(&claims.user()), "audiences": audiences,
             }),
-            Err(refusal) => json!({"user": {}, "error": format!("[invalid bearer token, {refusal}]")}),
+            Err(refusal) => {
+                json!({"user": {}, "error": format!("[invalid bearer token, {refusal}]")})
+            }
         })
     }
 

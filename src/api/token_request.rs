@@ -190,9 +190,7 @@ mod tests {
     #[test]
     fn durations_have_bounds_and_pods_tokens_last() {
         let own = vec!["api".to_owned()];
-        let request = |seconds: i64, bound: Value, audience: &str| {
-            json!({"spec": {"expirationSeconds": seconds, "boundObjectRef": bound, "audiences": [audience]}})
-        };
+        let request = |seconds: i64, bound: Value, audience: &str| json!({"spec": {"expirationSeconds": seconds, "boundObjectRef": bound, "audiences": [audience]}});
         let pod = json!({"kind": "Pod", "name": "p"});
         for (seconds, bound, audience, lasts) in [
             (3600, Value::Null, "api", 3600),
@@ -205,7 +203,12 @@ mod tests {
             assert_eq!(claims.expires_at, 10 + lasts);
             assert_eq!(claims.warn_after.is_some(), lasts == SECONDS_EXTENDED);
         }
-        for (seconds, fits) in [(599, false), (600, true), (1 << 32, true), ((1 << 32) + 1, false)] {
+        for (seconds, fits) in [
+            (599, false),
+            (600, true),
+            (1 << 32, true),
+            ((1 << 32) + 1, false),
+        ] {
             assert_eq!(
                 validate(&request(seconds, Value::Null, "api")).is_empty(),
                 fits

@@ -63,8 +63,8 @@ impl SigningKey {
     }
 
     fn from_pem(pem: &str) -> Result<SigningKey, String> {
-        let der =
-            PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes()).map_err(|error| error.to_string())?;
+        let der = PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes())
+            .map_err(|error| error.to_string())?;
         let random = SystemRandom::new();
         let pair = EcdsaKeyPair::from_pkcs8(
             &ECDSA_P256_SHA256_FIXED_SIGNING,

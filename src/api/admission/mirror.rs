@@ -57,7 +57,9 @@ pub fn check(pod: &Value) -> Result<(), String> {
             .iter()
             .any(|one| !one["serviceAccountToken"].is_null())
         {
-            return Err("a mirror pod may not use ServiceAccountToken volume projections".to_owned());
+            return Err(
+                "a mirror pod may not use ServiceAccountToken volume projections".to_owned(),
+            );
         }
         if !volume["persistentVolumeClaim"].is_null() {
             return Err("a mirror pod may not reference persistentvolumeclaims".to_owned());
@@ -76,14 +78,32 @@ mod tests {
         let pod = |spec: Value| json!({"metadata": {"annotations": {MIRROR: "x"}}, "spec": spec});
         assert!(is_mirror(&pod(json!({}))) && !is_mirror(&json!({})));
         for (spec, fits) in [
-            (json!({"nodeName": "n", "serviceAccountName": "default", "volumes": [{"emptyDir": {}}]}), true),
+            (
+                json!({"nodeName": "n", "serviceAccountName": "default", "volumes": [{"emptyDir": {}}]}),
+                true,
+            ),
             (json!({"serviceAccountName": "x"}), false),
             (json!({"volumes": [{"secret": {"secretName": "s"}}]}), false),
-            (json!({"volumes": [{"projected": {"sources": [{"serviceAccountToken": {}}]}}]}), false),
-            (json!({"volumes": [{"projected": {"sources": [{"secret": {}}]}}]}), false),
-            (json!({"volumes": [{"persistentVolumeClaim": {"claimName": "c"}}]}), false),
-            (json!({"containers": [{"env": [{"valueFrom": {"secretKeyRef": {}}}]}]}), false),
-            (json!({"initContainers": [{"envFrom": [{"secretRef": {}}]}]}), false),
+            (
+                json!({"volumes": [{"projected": {"sources": [{"serviceAccountToken": {}}]}}]}),
+                false,
+            ),
+            (
+                json!({"volumes": [{"projected": {"sources": [{"secret": {}}]}}]}),
+                false,
+            ),
+            (
+                json!({"volumes": [{"persistentVolumeClaim": {"claimName": "c"}}]}),
+                false,
+            ),
+            (
+                json!({"containers": [{"env": [{"valueFrom": {"secretKeyRef": {}}}]}]}),
+                false,
+            ),
+            (
+                json!({"initContainers": [{"envFrom": [{"secretRef": {}}]}]}),
+                false,
+            ),
         ] {
             assert_eq!(check(&pod(spec.clone())).is_ok(), fits, "{spec}");
         }

@@ -25,7 +25,10 @@ impl Api {
         }
         let name = crate::object::access::text(object, "/metadata/name").to_owned();
         let refuse = |why: String| {
-            Err(ApiError::forbidden(format!("pods {name:?} is forbidden: {why}")).about(kind, &name))
+            Err(
+                ApiError::forbidden(format!("pods {name:?} is forbidden: {why}"))
+                    .about(kind, &name),
+            )
         };
         if let Some(node) = user.and_then(node_limits::node_of)
             && let Err(why) = mirror::from_node(object, node)

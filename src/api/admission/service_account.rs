@@ -123,18 +123,29 @@ mod tests {
     #[test]
     fn every_container_gets_the_token() {
         let mut with = pod();
-        complete(&mut with, &json!({"imagePullSecrets": [{"name": "pull"}]}), true, "abcde");
+        complete(
+            &mut with,
+            &json!({"imagePullSecrets": [{"name": "pull"}]}),
+            true,
+            "abcde",
+        );
         assert_eq!(with["spec"]["imagePullSecrets"], json!([{"name": "pull"}]));
         assert_eq!(with["spec"]["volumes"][0]["name"], "kube-api-access-abcde");
         assert_eq!(
             with["spec"]["volumes"][0]["projected"]["sources"][0]["serviceAccountToken"]["expirationSeconds"],
             3607
         );
-        for pointer in ["/initContainers/0/volumeMounts/0", "/containers/0/volumeMounts/1", "/containers/1/volumeMounts/0"] {
+        for pointer in [
+            "/initContainers/0/volumeMounts/0",
+            "/containers/0/volumeMounts/1",
+            "/containers/1/volumeMounts/0",
+        ] {
             let mount = with.pointer(&format!("/spec{pointer}"));
             assert_eq!(
                 mount,
-                Some(&json!({"name": "kube-api-access-abcde", "readOnly": true, "mountPath": MOUNT_PATH})),
+                Some(
+                    &json!({"name": "kube-api-access-abcde", "readOnly": true, "mountPath": MOUNT_PATH})
+                ),
                 "{pointer}"
             );
         }
@@ -173,7 +184,12 @@ mod tests {
         }
         own["spec"]["initContainers"] = json!([]);
         let before = own.clone();
-        complete(&mut own, &json!({"imagePullSecrets": [{"name": "pull"}]}), true, "abcde");
+        complete(
+            &mut own,
+            &json!({"imagePullSecrets": [{"name": "pull"}]}),
+            true,
+            "abcde",
+        );
         assert_eq!(own, before);
         let mut odd = json!({"spec": {"containers": [7, {"volumeMounts": "x"}], "volumes": 3}});
         complete(&mut odd, &json!({}), true, "abcde");

@@ -44,7 +44,8 @@ impl Strategy for Endpoints {
                     let field = format!("{at}.{field}[{number}].ip");
                     let ip = text(address, "/ip");
                     if ip.parse::<std::net::IpAddr>().is_err() {
-                        let detail = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
+                        let detail =
+                            "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
                         errors.push(FieldError::invalid(field, &ip.into(), detail));
                     }
                 }
@@ -81,7 +82,11 @@ impl Strategy for EndpointSlice {
             errors.push(too_many("endpoints", endpoints.len(), SLICE_ENDPOINTS_MAX));
         }
         if list(object, "/ports").len() > SLICE_PORTS_MAX {
-            errors.push(too_many("ports", list(object, "/ports").len(), SLICE_PORTS_MAX));
+            errors.push(too_many(
+                "ports",
+                list(object, "/ports").len(),
+                SLICE_PORTS_MAX,
+            ));
         }
         for (index, endpoint) in endpoints.iter().enumerate() {
             let at = format!("endpoints[{index}].addresses");
@@ -168,12 +173,25 @@ mod tests {
     #[test]
     fn endpoints() {
         for (subset, field) in [
-            (json!({"addresses": [{"ip": "10.0.0.1"}], "ports": [{"port": 80}]}), ""),
+            (
+                json!({"addresses": [{"ip": "10.0.0.1"}], "ports": [{"port": 80}]}),
+                "",
+            ),
             (json!({"ports": [{"port": 80}]}), "subsets[0]"),
-            (json!({"addresses": [{"ip": "x"}]}), "subsets[0].addresses[0].ip"),
-            (json!({"notReadyAddresses": [{"ip": "::1"}], "ports": [{"port": 0}]}), "subsets[0].ports[0].port"),
+            (
+                json!({"addresses": [{"ip": "x"}]}),
+                "subsets[0].addresses[0].ip",
+            ),
+            (
+                json!({"notReadyAddresses": [{"ip": "::1"}], "ports": [{"port": 0}]}),
+                "subsets[0].ports[0].port",
+            ),
         ] {
-            assert_eq!(fields(&Endpoints, json!({"subsets": [subset]})), field, "{subset}");
+            assert_eq!(
+                fields(&Endpoints, json!({"subsets": [subset]})),
+                field,
+                "{subset}"
+            );
         }
         assert_eq!(fields(&Endpoints, json!({})), "");
     }
@@ -181,13 +199,31 @@ mod tests {
     #[test]
     fn slices() {
         for (slice, field) in [
-            (json!({"addressType": "IPv4", "endpoints": [{"addresses": ["10.0.0.1"]}], "ports": [{"name": "https", "port": 6443}]}), ""),
-            (json!({"addressType": "IPv4", "endpoints": [], "ports": [{}]}), ""),
+            (
+                json!({"addressType": "IPv4", "endpoints": [{"addresses": ["10.0.0.1"]}], "ports": [{"name": "https", "port": 6443}]}),
+                "",
+            ),
+            (
+                json!({"addressType": "IPv4", "endpoints": [], "ports": [{}]}),
+                "",
+            ),
             (json!({"endpoints": []}), "addressType"),
-            (json!({"addressType": "IPv5", "endpoints": []}), "addressType"),
-            (json!({"addressType": "IPv6", "endpoints": [{"addresses": ["10.0.0.1"]}]}), "endpoints[0].addresses[0]"),
-            (json!({"addressType": "IPv4", "endpoints": [{"addresses": []}]}), "endpoints[0].addresses"),
-            (json!({"addressType": "IPv4", "endpoints": [], "ports": [{"protocol": "ICMP"}]}), "ports[0].protocol"),
+            (
+                json!({"addressType": "IPv5", "endpoints": []}),
+                "addressType",
+            ),
+            (
+                json!({"addressType": "IPv6", "endpoints": [{"addresses": ["10.0.0.1"]}]}),
+                "endpoints[0].addresses[0]",
+            ),
+            (
+                json!({"addressType": "IPv4", "endpoints": [{"addresses": []}]}),
+                "endpoints[0].addresses",
+            ),
+            (
+                json!({"addressType": "IPv4", "endpoints": [], "ports": [{"protocol": "ICMP"}]}),
+                "ports[0].protocol",
+            ),
         ] {
             assert_eq!(fields(&EndpointSlice, slice.clone()), field, "{slice}");
         }

@@ -6,8 +6,8 @@ use super::status::put;
 use super::{FieldError, Strategy, metadata};
 use crate::api::rbac::GROUP;
 use crate::object::access::{list, present, text};
-use crate::object::selector::LabelSelector;
 use crate::object::names;
+use crate::object::selector::LabelSelector;
 use serde_json::Value;
 
 /// `Role` and `ClusterRole`.
@@ -32,7 +32,8 @@ impl Strategy for Role {
             let field = "aggregationRule.clusterRoleSelectors";
             let selectors = list(object, "/aggregationRule/clusterRoleSelectors");
             if selectors.is_empty() {
-                let detail = "at least one clusterRoleSelector required if aggregationRule is non-nil";
+                let detail =
+                    "at least one clusterRoleSelector required if aggregationRule is non-nil";
                 errors.push(FieldError::required(field, detail));
             }
             for (index, selector) in selectors.iter().enumerate() {
@@ -176,10 +177,22 @@ mod tests {
         assert_eq!(fields(&wide, urls.clone()), [""; 0]);
         assert_eq!(fields(&role, urls), ["rules[0].nonResourceURLs"]);
         for (rule, field) in [
-            (json!({"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}), ""),
-            (json!({"apiGroups": [""], "resources": ["pods"]}), "rules[0].verbs"),
-            (json!({"verbs": ["get"], "resources": ["pods"]}), "rules[0].apiGroups"),
-            (json!({"verbs": ["get"], "apiGroups": [""]}), "rules[0].resources"),
+            (
+                json!({"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}),
+                "",
+            ),
+            (
+                json!({"apiGroups": [""], "resources": ["pods"]}),
+                "rules[0].verbs",
+            ),
+            (
+                json!({"verbs": ["get"], "resources": ["pods"]}),
+                "rules[0].apiGroups",
+            ),
+            (
+                json!({"verbs": ["get"], "apiGroups": [""]}),
+                "rules[0].resources",
+            ),
         ] {
             let found = fields(&role, json!({"rules": [rule]}));
             assert_eq!(found.join(" "), field, "{rule}");
@@ -198,14 +211,29 @@ mod tests {
         let jo = json!({"kind": "User", "name": "jo"});
         assert_eq!(fields(&near, to("Role", jo.clone())), [""; 0]);
         assert_eq!(fields(&wide, to("Role", jo.clone())), ["roleRef.kind"]);
-        assert_eq!(fields(&near, json!({"subjects": [jo]})), ["roleRef.apiGroup", "roleRef.kind", "roleRef.name"]);
+        assert_eq!(
+            fields(&near, json!({"subjects": [jo]})),
+            ["roleRef.apiGroup", "roleRef.kind", "roleRef.name"]
+        );
         for (subject, field) in [
-            (json!({"kind": "ServiceAccount", "name": "a", "namespace": "b"}), ""),
-            (json!({"kind": "ServiceAccount", "name": "a"}), "subjects[0].namespace"),
-            (json!({"kind": "ServiceAccount", "name": "A", "namespace": "b"}), "subjects[0].name"),
+            (
+                json!({"kind": "ServiceAccount", "name": "a", "namespace": "b"}),
+                "",
+            ),
+            (
+                json!({"kind": "ServiceAccount", "name": "a"}),
+                "subjects[0].namespace",
+            ),
+            (
+                json!({"kind": "ServiceAccount", "name": "A", "namespace": "b"}),
+                "subjects[0].name",
+            ),
             (json!({"kind": "User"}), "subjects[0].name"),
             (json!({"kind": "Robot", "name": "a"}), "subjects[0].kind"),
-            (json!({"kind": "Group", "name": "a", "apiGroup": "x"}), "subjects[0].apiGroup"),
+            (
+                json!({"kind": "Group", "name": "a", "apiGroup": "x"}),
+                "subjects[0].apiGroup",
+            ),
         ] {
             let found = fields(&near, to("Role", subject.clone()));
             assert_eq!(found.join(" "), field, "{subject}");

@@ -433,10 +433,7 @@ mod tests {
         for kind in all() {
             for name in [kind.plural, kind.singular].iter().chain(kind.short_names) {
                 // Endpoints are their own singular.
-                assert!(
-                    seen.insert(*name) || kind.plural == kind.singular,
-                    "{name}"
-                );
+                assert!(seen.insert(*name) || kind.plural == kind.singular, "{name}");
             }
         }
     }

@@ -12,10 +12,7 @@ impl Strategy for Review {}
 impl Kind {
     /// Whether its objects are answered instead of stored.
     pub fn is_review(&self) -> bool {
-        matches!(
-            self.group,
-            "authentication.k8s.io" | "authorization.k8s.io"
-        )
+        matches!(self.group, "authentication.k8s.io" | "authorization.k8s.io")
     }
 }
 

@@ -184,8 +184,8 @@ mod tests {
             .as_str()
             .unwrap();
         assert!(address.starts_with("/openapi/v3/api/v1?hash="));
-        let document = document(kinds::all(), "api/v1").unwrap();
         for kind in kinds::all() {
+            let document = document(kinds::all(), &group_version(kind)).unwrap();
             let found = document["paths"].as_object().unwrap().values().any(|path| {
                 path["patch"]["x-kubernetes-group-version-kind"]["kind"] == kind.kind
                     && path["patch"]["parameters"]

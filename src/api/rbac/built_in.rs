@@ -31,7 +31,10 @@ const fn role(name: &'static str, grants: &'static [Grant]) -> Role {
 }
 
 const ROLES: &[Role] = &[
-    role("cluster-admin", &[Grant("*", "*", "*"), Grant("*", URLS, "*")]),
+    role(
+        "cluster-admin",
+        &[Grant("*", "*", "*"), Grant("*", URLS, "*")],
+    ),
     role(
         "system:discovery",
         &[Grant(
@@ -42,7 +45,11 @@ const ROLES: &[Role] = &[
     ),
     role(
         "system:public-info-viewer",
-        &[Grant("get", URLS, "/healthz /livez /readyz /version /version/")],
+        &[Grant(
+            "get",
+            URLS,
+            "/healthz /livez /readyz /version /version/",
+        )],
     ),
     role(
         "system:monitoring",
@@ -163,7 +170,11 @@ const ROLES: &[Role] = &[
         name: "system:aggregate-to-admin",
         part_of: Some("admin"),
         grants: &[
-            Grant("create", "authorization.k8s.io", "localsubjectaccessreviews"),
+            Grant(
+                "create",
+                "authorization.k8s.io",
+                "localsubjectaccessreviews",
+            ),
             Grant(
                 "create delete deletecollection get list patch update watch",
                 GROUP,
@@ -280,7 +291,10 @@ const BINDINGS: &[(&str, &[(&str, &str)])] = &[
         &[("Group", "system:serviceaccounts")],
     ),
     ("system:node", &[("Group", "system:nodes")]),
-    ("system:kube-scheduler", &[("User", "system:kube-scheduler")]),
+    (
+        "system:kube-scheduler",
+        &[("User", "system:kube-scheduler")],
+    ),
     (
         "system:kube-controller-manager",
         &[("User", "system:kube-controller-manager")],
@@ -482,20 +496,60 @@ mod tests {
             ("sa", &account, "get", "/openapi/v3", true),
             ("sa", &account, "get", "/openid/v1/jwks", true),
             ("sa", &account, "get", "/metrics", false),
-            ("sa", &account, "create", "authorization.k8s.io:selfsubjectaccessreviews", true),
-            ("sa", &account, "create", "authorization.k8s.io:subjectaccessreviews", false),
+            (
+                "sa",
+                &account,
+                "create",
+                "authorization.k8s.io:selfsubjectaccessreviews",
+                true,
+            ),
+            (
+                "sa",
+                &account,
+                "create",
+                "authorization.k8s.io:subjectaccessreviews",
+                false,
+            ),
             ("sa", &account, "get", ":pods", false),
             ("sa", &account, "get", ":secrets", false),
             ("system:node:a", &["system:nodes"], "list", ":pods", true),
-            ("system:node:a", &["system:nodes"], "delete", ":nodes", false),
-            ("system:node:a", &["system:nodes"], "create", ":secrets", false),
+            (
+                "system:node:a",
+                &["system:nodes"],
+                "delete",
+                ":nodes",
+                false,
+            ),
+            (
+                "system:node:a",
+                &["system:nodes"],
+                "create",
+                ":secrets",
+                false,
+            ),
             ("system:kube-scheduler", &[], "list", ":nodes", true),
             ("system:kube-scheduler", &[], "get", ":secrets", false),
-            ("system:kube-controller-manager", &[], "delete", "apps:deployments", true),
-            ("system:kube-controller-manager", &[], "impersonate", ":users", false),
+            (
+                "system:kube-controller-manager",
+                &[],
+                "delete",
+                "apps:deployments",
+                true,
+            ),
+            (
+                "system:kube-controller-manager",
+                &[],
+                "impersonate",
+                ":users",
+                false,
+            ),
             ("root", &[ADMINISTRATORS], "impersonate", ":users", true),
         ] {
-            assert_eq!(may(name, groups, verb, what), expected, "{name} {verb} {what}");
+            assert_eq!(
+                may(name, groups, verb, what),
+                expected,
+                "{name} {verb} {what}"
+            );
         }
     }
 
@@ -515,13 +569,15 @@ mod tests {
         };
         assert!(!lacks(&edit, &view) && !lacks(&admin, &edit));
         assert!(lacks(&view, &edit) && lacks(&edit, &admin));
-        let view = Rule::of_role(&json!({"rules": view.iter().map(Rule::to_value).collect::<Vec<_>>()}));
+        let view =
+            Rule::of_role(&json!({"rules": view.iter().map(Rule::to_value).collect::<Vec<_>>()}));
         assert!(!view.iter().any(|rule| rule.has_resource("secrets", "")));
     }
 
     #[test]
     fn what_is_missing_is_added_and_the_rest_stays() {
-        let wanted = json!({"rules": [{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}]});
+        let wanted =
+            json!({"rules": [{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}]});
         let other = json!({"verbs": ["get"], "apiGroups": ["x"], "resources": ["y"]});
         let present = json!({"metadata": {}, "rules": [other]});
         let whole = completed(&present, &wanted).unwrap();

@@ -78,9 +78,7 @@ fn covered(held: &[Rule], rule: &Rule) -> bool {
 
 fn has(rule: &Rule, right: Right<'_>) -> bool {
     let word = |words: &[Box<str>], wanted: &str| {
-        words
-            .iter()
-            .any(|word| &**word == "*" || &**word == wanted)
+        words.iter().any(|word| &**word == "*" || &**word == wanted)
     };
     word(&rule.verbs, right.verb)
         && match right.what {
@@ -129,7 +127,8 @@ mod tests {
     #[test]
     fn nobody_gives_more_than_it_has() {
         let rules = |value: Value| Rule::of_role(&json!({"rules": value}));
-        let pods = json!({"verbs": ["get", "list"], "apiGroups": [""], "resources": ["pods", "pods/log"]});
+        let pods =
+            json!({"verbs": ["get", "list"], "apiGroups": [""], "resources": ["pods", "pods/log"]});
         let list = json!({"verbs": ["list"], "apiGroups": [""], "resources": ["pods"]});
         let named = json!({"verbs": ["get"], "apiGroups": [""], "resources": ["pods"], "resourceNames": ["a", "b"]});
         let star = json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]});
@@ -145,12 +144,28 @@ mod tests {
                 true,
             ),
             (json!([pods]), json!([named]), true),
-            (json!([named]), json!([{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"], "resourceNames": ["b"]}]), true),
-            (json!([named]), json!([{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}]), false),
+            (
+                json!([named]),
+                json!([{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"], "resourceNames": ["b"]}]),
+                true,
+            ),
+            (
+                json!([named]),
+                json!([{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}]),
+                false,
+            ),
             (json!([star]), json!([pods, named, star]), true),
             (json!([star]), json!([urls]), false),
-            (json!([urls]), json!([{"verbs": ["get"], "nonResourceURLs": ["/apis/apps", "/apis/x/*"]}]), true),
-            (json!([urls]), json!([{"verbs": ["get"], "nonResourceURLs": ["/api"]}]), false),
+            (
+                json!([urls]),
+                json!([{"verbs": ["get"], "nonResourceURLs": ["/apis/apps", "/apis/x/*"]}]),
+                true,
+            ),
+            (
+                json!([urls]),
+                json!([{"verbs": ["get"], "nonResourceURLs": ["/api"]}]),
+                false,
+            ),
             (json!([pods]), json!([star]), false),
             (json!([]), json!([empty]), true),
             (json!([]), json!([]), true),

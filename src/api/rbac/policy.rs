@@ -296,7 +296,8 @@ mod tests {
 
     fn policy() -> Policy {
         let mut policy = Policy::default();
-        let reader = json!({"rules": [{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}]});
+        let reader =
+            json!({"rules": [{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}]});
         policy.put(&format!("{CLUSTER_ROLES}reader"), Some(&reader));
         policy.put(&format!("{ROLES}a/local"), Some(&reader));
         let role = |kind: &str, name: &str| json!({"apiGroup": GROUP, "kind": kind, "name": name});

@@ -145,9 +145,7 @@ impl Rule {
 }
 
 fn has(words: &[Box<str>], wanted: &str) -> bool {
-    words
-        .iter()
-        .any(|word| &**word == ALL || &**word == wanted)
+    words.iter().any(|word| &**word == ALL || &**word == wanted)
 }
 
 /// `*`, a path, or the beginning of one before `*`.
@@ -238,7 +236,12 @@ mod tests {
 
     #[test]
     fn rules_of_any_shape_read_as_something_harmless() {
-        for value in [json!(null), json!([1]), json!({"verbs": "*"}), json!({"verbs": [1]})] {
+        for value in [
+            json!(null),
+            json!([1]),
+            json!({"verbs": "*"}),
+            json!({"verbs": [1]}),
+        ] {
             assert_eq!(Rule::from_value(&value), Rule::default());
         }
         let value = json!({"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]});

@@ -106,7 +106,10 @@ mod tests {
         assert_eq!(groups(&binding, 0), "g");
         assert_eq!(accounts(&binding, 0), "ns/sa");
         let object = json!({"subsets": [{"addresses": [{"ip": "10.0.0.1"}, {"ip": "10.0.0.2"}], "ports": [{"port": 1}, {"port": 2}]}]});
-        assert_eq!(endpoints(&object, 0), "10.0.0.1:1,10.0.0.1:2,10.0.0.2:1 + 1 more...");
+        assert_eq!(
+            endpoints(&object, 0),
+            "10.0.0.1:1,10.0.0.1:2,10.0.0.2:1 + 1 more..."
+        );
         assert_eq!(endpoints(&json!({}), 0), "<none>");
         let slice = json!({"addressType": "IPv4", "ports": [{"port": 6443}], "endpoints": [{"addresses": ["10.0.0.1"]}]});
         assert_eq!(slice_ports(&slice, 0), "6443");

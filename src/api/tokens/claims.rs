@@ -153,10 +153,7 @@ impl Claims {
     pub fn user(&self) -> User {
         let mut extra = BTreeMap::new();
         let mut tell = |key: &str, value: String| {
-            extra.insert(
-                format!("authentication.kubernetes.io/{key}"),
-                vec![value],
-            );
+            extra.insert(format!("authentication.kubernetes.io/{key}"), vec![value]);
         };
         if !self.id.is_empty() {
             tell("credential-id", format!("JTI={}", self.id));
@@ -240,7 +237,11 @@ mod tests {
         ] {
             let mut value = claims().to_value();
             json_patch::merge(&mut value, &change);
-            assert_eq!(Claims::from_slice(value.to_string().as_bytes()), None, "{change}");
+            assert_eq!(
+                Claims::from_slice(value.to_string().as_bytes()),
+                None,
+                "{change}"
+            );
         }
         assert_eq!(Claims::from_slice(b"[]"), None);
     }
@@ -258,10 +259,10 @@ mod tests {
             ]
         );
         assert_eq!(user.uid, "u1");
+        assert_eq!(user.extra["authentication.kubernetes.io/pod-name"], ["web"]);
         assert_eq!(
-            user.extra["authentication.kubernetes.io/pod-name"],
-            ["web"]
+            claims().bound(),
+            Some(Bound::Pod(&Object::new("web", "u2")))
         );
-        assert_eq!(claims().bound(), Some(Bound::Pod(&Object::new("web", "u2"))));
     }
 }

@@ -36,19 +36,17 @@ pub fn kind(api_version: &str, kind: &str) -> Option<&'static Message> {
         ("authentication.k8s.io/v1", "SelfSubjectReview") => &access::SelfSubjectReview,
         ("authentication.k8s.io/v1", "TokenRequest") => &access::TokenRequest,
         ("authentication.k8s.io/v1", "TokenReview") => &access::TokenReview,
-        (
-            "authorization.k8s.io/v1",
-            "LocalSubjectAccessReview" | "SubjectAccessReview",
-        ) => &access::SubjectAccessReview,
+        ("authorization.k8s.io/v1", "LocalSubjectAccessReview" | "SubjectAccessReview") => {
+            &access::SubjectAccessReview
+        }
         ("authorization.k8s.io/v1", "SelfSubjectAccessReview") => &access::SelfSubjectAccessReview,
         ("authorization.k8s.io/v1", "SelfSubjectRulesReview") => &access::SelfSubjectRulesReview,
         ("discovery.k8s.io/v1", "EndpointSlice") => &discovery::EndpointSlice,
         ("rbac.authorization.k8s.io/v1", "ClusterRole") => &access::ClusterRole,
         ("rbac.authorization.k8s.io/v1", "Role") => &access::Role,
-        (
-            "rbac.authorization.k8s.io/v1",
-            "ClusterRoleBinding" | "RoleBinding",
-        ) => &access::RoleBinding,
+        ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding" | "RoleBinding") => {
+            &access::RoleBinding
+        }
         _ => return None,
     })
 }

@@ -129,6 +129,7 @@ fn sample(number: u32, kind: &Type) -> Vec<u8> {
         Type::Message(inner) | Type::Inline(inner) => field(number, everything(inner)),
         Type::List(item) => sample(number, item),
         Type::Map(value) => field(number, [field(1, "key"), sample(2, value)].concat()),
+        Type::Words => field(number, field(1, "word")),
     }
 }
 
