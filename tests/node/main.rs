@@ -11,6 +11,7 @@ mod lifecycle;
 mod logs;
 mod refusals;
 mod reset;
+mod service_accounts;
 mod streams;
 
 use common::TestNode;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         ("images", images::TESTS),
         ("adoption", adoption::TESTS),
         ("refusals", refusals::TESTS),
+        ("service_accounts", service_accounts::TESTS),
         ("reset", reset::TESTS),
     ])
 }
