@@ -76,6 +76,7 @@ pub enum Subresource {
 }
 
 /// A resource the API serves.
+#[derive(Clone)]
 pub struct Kind {
     /// Empty for core.
     pub group: &'static str,

@@ -1,16 +1,14 @@
-//! Every kind the API serves, in one table.
+//! Every kind the API serves: what pods and their surroundings are made of here, who may do what in `access`.
+
+mod access;
 
 use super::check::check;
 use super::{
-    Kind, Subresource, config_map, endpoints, event, namespace, node, pod, rbac, review, secret,
-    service, service_account,
+    Kind, Subresource, config_map, event, namespace, node, pod, secret, service, service_account,
 };
 use crate::api::table;
-use k8s_openapi::api::authentication::v1 as authentication;
-use k8s_openapi::api::authorization::v1 as authorization;
 use k8s_openapi::api::core::v1;
-use k8s_openapi::api::discovery::v1 as discovery;
-use k8s_openapi::api::rbac::v1 as roles;
+use std::sync::LazyLock;
 
 static KINDS: &[Kind] = &[
     Kind {
@@ -165,191 +163,12 @@ static KINDS: &[Kind] = &[
         strategy: &service::Service,
         check: check::<v1::Service>,
     },
-    Kind {
-        group: "",
-        version: "v1",
-        kind: "Endpoints",
-        plural: "endpoints",
-        singular: "endpoints",
-        short_names: &["ep"],
-        categories: &[],
-        namespaced: true,
-        subresources: &[],
-        selectable: &[],
-        columns: table::ENDPOINTS,
-        strategy: &endpoints::Endpoints,
-        check: check::<v1::Endpoints>,
-    },
-    Kind {
-        group: "authentication.k8s.io",
-        version: "v1",
-        kind: "SelfSubjectReview",
-        plural: "selfsubjectreviews",
-        singular: "selfsubjectreview",
-        short_names: &[],
-        categories: &[],
-        namespaced: false,
-        subresources: &[],
-        selectable: &[],
-        columns: table::GENERIC,
-        strategy: &review::Review,
-        check: check::<authentication::SelfSubjectReview>,
-    },
-    Kind {
-        group: "authentication.k8s.io",
-        version: "v1",
-        kind: "TokenReview",
-        plural: "tokenreviews",
-        singular: "tokenreview",
-        short_names: &[],
-        categories: &[],
-        namespaced: false,
-        subresources: &[],
-        selectable: &[],
-        columns: table::GENERIC,
-        strategy: &review::Review,
-        check: check::<authentication::TokenReview>,
-    },
-    Kind {
-        group: "authorization.k8s.io",
-        version: "v1",
-        kind: "LocalSubjectAccessReview",
-        plural: "localsubjectaccessreviews",
-        singular: "localsubjectaccessreview",
-        short_names: &[],
-        categories: &[],
-        namespaced: true,
-        subresources: &[],
-        selectable: &[],
-        columns: table::GENERIC,
-        strategy: &review::Review,
-        check: check::<authorization::LocalSubjectAccessReview>,
-    },
-    Kind {
-        group: "authorization.k8s.io",
-        version: "v1",
-        kind: "SelfSubjectAccessReview",
-        plural: "selfsubjectaccessreviews",
-        singular: "selfsubjectaccessreview",
-        short_names: &[],
-        categories: &[],
-        namespaced: false,
-        subresources: &[],
-        selectable: &[],
-        columns: table::GENERIC,
-        strategy: &review::Review,
-        check: check::<authorization::SelfSubjectAccessReview>,
-    },
-    Kind {
-        group: "authorization.k8s.io",
-        version: "v1",
-        kind: "SelfSubjectRulesReview",
-        plural: "selfsubjectrulesreviews",
-        singular: "selfsubjectrulesreview",
-        short_names: &[],
-        categories: &[],
-        namespaced: false,
-        subresources: &[],
-        selectable: &[],
-        columns: table::GENERIC,
-        strategy: &review::Review,
-        check: check::<authorization::SelfSubjectRulesReview>,
-    },
-    Kind {
-        group: "authorization.k8s.io",
-        version: "v1",
-        kind: "SubjectAccessReview",
-        plural: "subjectaccessreviews",
-        singular: "subjectaccessreview",
-        short_names: &[],
-        categories: &[],
-        namespaced: false,
-        subresources: &[],
-        selectable: &[],
-        columns: table::GENERIC,
-        strategy: &review::Review,
-        check: check::<authorization::SubjectAccessReview>,
-    },
-    Kind {
-        group: "discovery.k8s.io",
-        version: "v1",
-        kind: "EndpointSlice",
-        plural: "endpointslices",
-        singular: "endpointslice",
-        short_names: &[],
-        categories: &[],
-        namespaced: true,
-        subresources: &[],
-        selectable: &[],
-        columns: table::ENDPOINT_SLICE,
-        strategy: &endpoints::EndpointSlice,
-        check: check::<discovery::EndpointSlice>,
-    },
-    Kind {
-        group: "rbac.authorization.k8s.io",
-        version: "v1",
-        kind: "ClusterRoleBinding",
-        plural: "clusterrolebindings",
-        singular: "clusterrolebinding",
-        short_names: &[],
-        categories: &[],
-        namespaced: false,
-        subresources: &[],
-        selectable: &[],
-        columns: table::ROLE_BINDING,
-        strategy: &rbac::Binding { cluster: true },
-        check: check::<roles::ClusterRoleBinding>,
-    },
-    Kind {
-        group: "rbac.authorization.k8s.io",
-        version: "v1",
-        kind: "ClusterRole",
-        plural: "clusterroles",
-        singular: "clusterrole",
-        short_names: &[],
-        categories: &[],
-        namespaced: false,
-        subresources: &[],
-        selectable: &[],
-        columns: table::ROLE,
-        strategy: &rbac::Role { cluster: true },
-        check: check::<roles::ClusterRole>,
-    },
-    Kind {
-        group: "rbac.authorization.k8s.io",
-        version: "v1",
-        kind: "RoleBinding",
-        plural: "rolebindings",
-        singular: "rolebinding",
-        short_names: &[],
-        categories: &[],
-        namespaced: true,
-        subresources: &[],
-        selectable: &[],
-        columns: table::ROLE_BINDING,
-        strategy: &rbac::Binding { cluster: false },
-        check: check::<roles::RoleBinding>,
-    },
-    Kind {
-        group: "rbac.authorization.k8s.io",
-        version: "v1",
-        kind: "Role",
-        plural: "roles",
-        singular: "role",
-        short_names: &[],
-        categories: &[],
-        namespaced: true,
-        subresources: &[],
-        selectable: &[],
-        columns: table::ROLE,
-        strategy: &rbac::Role { cluster: false },
-        check: check::<roles::Role>,
-    },
 ];
 
 /// Every kind, in discovery order.
 pub fn all() -> &'static [Kind] {
-    KINDS
+    static ALL: LazyLock<Vec<Kind>> = LazyLock::new(|| [KINDS, access::KINDS].concat());
+    &ALL
 }
 
 #[cfg(test)]
@@ -433,7 +252,8 @@ mod tests {
         for kind in all() {
             for name in [kind.plural, kind.singular].iter().chain(kind.short_names) {
                 // Endpoints are their own singular.
-                assert!(seen.insert(*name) || kind.plural == kind.singular, "{name}");
+                let again = kind.plural == kind.singular;
+                assert!(seen.insert(*name) || again, "{name}");
             }
         }
     }
