@@ -293,7 +293,7 @@ fn lists_come_in_pages() {
         .must()
         .stdout;
     let rest: serde_json::Value = serde_json::from_str(&rest).expect("JSON");
-    assert_eq!(rest["items"].as_array().expect("items").len(), 15);
+    assert_eq!(rest["items"].as_array().expect("items").len(), 16);
 }
 
 fn namespace_takes_its_objects_with_it() {

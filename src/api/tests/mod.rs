@@ -1,6 +1,7 @@
 //! The API without sockets, over a real store.
 #![allow(clippy::unwrap_used)]
 
+mod access;
 mod deletion;
 mod refusals;
 mod revisions;

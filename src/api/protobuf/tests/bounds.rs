@@ -110,7 +110,7 @@ fn the_tables_are_in_order() {
 }
 
 /// An encoding of `message` with every field present, as deep as it goes.
-fn everything(message: &Message) -> Vec<u8> {
+pub(super) fn everything(message: &Message) -> Vec<u8> {
     let mut encoded = Vec::new();
     for one in message.fields {
         encoded.extend(sample(one.number, &one.kind));
