@@ -8,9 +8,9 @@
 use super::User;
 use super::rbac::rules::{Attributes, Resource};
 use super::status::ApiResult;
-use crate::object::access::text;
+use crate::object::access::{list, text};
 use crate::store::{Key, ListOptions, Store};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const PREFIX: &str = "system:node:";
 const GROUP: &str = "system:nodes";
@@ -41,7 +41,6 @@ pub(super) fn allows(
     let mention = match (&*resource.resource, &*resource.subresource) {
         ("secrets", _) => Mention::Secret,
         ("configmaps", _) => Mention::ConfigMap,
-        ("persistentvolumeclaims", _) => Mention::Claim,
         ("serviceaccounts", _) => Mention::Account,
         ("nodes", _) if matches!(&*asked.verb, "update" | "patch" | "delete") => {
             return if resource.name == node {
@@ -55,6 +54,18 @@ pub(super) fn allows(
                 Ok(Ok(()))
             } else {
                 refused("it may only change pods that are bound to it")
+            };
+        }
+        ("persistentvolumes", _) if matches!(&*asked.verb, "update" | "patch" | "delete") => {
+            let stored = store.get(&Key(format!("persistentvolumes/{}", resource.name)))?;
+            let on_it = match stored {
+                Some(stored) => volume_is_on(&super::stored_value(&stored.json)?, node),
+                None => true,
+            };
+            return if on_it {
+                Ok(Ok(()))
+            } else {
+                refused("it may only change volumes on itself")
             };
         }
         _ => return Ok(Ok(())),
@@ -79,18 +90,29 @@ fn is_ours(store: &Store, node: &str, resource: &Resource) -> ApiResult<bool> {
     Ok(text(&pod, "/spec/nodeName") == node)
 }
 
+/// Whether a PersistentVolume can be used on this node and no other: a node makes and removes its local volumes.
+pub(super) fn volume_is_on(volume: &Value, node: &str) -> bool {
+    let terms = list(volume, "/spec/nodeAffinity/required/nodeSelectorTerms");
+    let is_host = |expression: &Value| {
+        text(expression, "/key") == "kubernetes.io/hostname"
+            && text(expression, "/operator") == "In"
+            && expression["values"] == json!([node])
+    };
+    !terms.is_empty()
+        && terms
+            .iter()
+            .all(|term| list(term, "/matchExpressions").iter().any(is_host))
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mention {
     Secret,
     ConfigMap,
-    Claim,
     Account,
 }
 
 fn mentioned(store: &Store, node: &str, resource: &Resource, mention: Mention) -> ApiResult<bool> {
-    // A claim made for a pod's own volume bears both names, joined: only that kind cannot be searched for as a word.
-    let needles =
-        (mention != Mention::Claim).then(|| Value::from(resource.name.as_str()).to_string());
+    let needle = Value::from(resource.name.as_str()).to_string();
     let node_needle = Value::from(node).to_string();
     let mut options = ListOptions {
         prefix: format!("pods/{}/", resource.namespace),
@@ -101,11 +123,7 @@ fn mentioned(store: &Store, node: &str, resource: &Resource, mention: Mention) -
         let page = store.list(&options)?;
         for item in &page.items {
             let text = std::str::from_utf8(&item.json).unwrap_or_default();
-            if !text.contains(&node_needle)
-                || needles
-                    .as_ref()
-                    .is_some_and(|needle| !text.contains(needle))
-            {
+            if !text.contains(&node_needle) || !text.contains(&needle) {
                 continue;
             }
             let pod = super::stored_value(&item.json)?;
@@ -128,16 +146,6 @@ fn mentions(pod: &Value, node: &str, mention: Mention, name: &str) -> bool {
     if mention == Mention::Account {
         return text(pod, "/spec/serviceAccountName") == name;
     }
-    if mention == Mention::Claim {
-        let pod_name = text(pod, "/metadata/name");
-        let own = crate::object::access::list(pod, "/spec/volumes")
-            .iter()
-            .filter(|volume| !volume["ephemeral"].is_null())
-            .any(|volume| format!("{pod_name}-{}", text(volume, "/name")) == name);
-        if own {
-            return true;
-        }
-    }
     walk(&pod["spec"], mention, name, DEPTH_MAX)
 }
 
@@ -150,7 +158,7 @@ fn walk(value: &Value, mention: Mention, name: &str, depth: usize) -> bool {
         Value::Object(fields) => fields.iter().any(|(field, value)| {
             let named = |value: &Value| text(value, "/name") == name;
             let hit = match (mention, field.as_str()) {
-                (Mention::Secret, "secretName") | (Mention::Claim, "claimName") => value == name,
+                (Mention::Secret, "secretName") => value == name,
                 (
                     Mention::Secret,
                     "secret" | "secretRef" | "secretKeyRef" | "nodePublishSecretRef",
@@ -172,7 +180,22 @@ fn walk(value: &Value, mention: Mention, name: &str, depth: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+
+    #[test]
+    fn a_local_volume_is_on_one_node() {
+        let volume = |terms: Value| json!({"spec": {"nodeAffinity": {"required": {"nodeSelectorTerms": terms}}}});
+        let on = |values: Value| json!({"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": values}]});
+        for (volume, expected) in [
+            (volume(json!([on(json!(["n"]))])), true),
+            (volume(json!([on(json!(["m"]))])), false),
+            (volume(json!([on(json!(["n", "m"]))])), false),
+            (volume(json!([on(json!(["n"])), {}])), false),
+            (volume(json!([])), false),
+            (json!({}), false),
+        ] {
+            assert_eq!(volume_is_on(&volume, "n"), expected, "{volume}");
+        }
+    }
 
     #[test]
     fn a_node_sees_what_its_pods_mention() {
@@ -182,8 +205,6 @@ mod tests {
             "volumes": [
                 {"name": "a", "secret": {"secretName": "s1"}},
                 {"name": "b", "projected": {"sources": [{"secret": {"name": "s2"}}, {"configMap": {"name": "c1"}}]}},
-                {"name": "c", "persistentVolumeClaim": {"claimName": "p1"}},
-                {"name": "d", "ephemeral": {}},
             ],
             "containers": [{"name": "one",
                 "env": [{"valueFrom": {"secretKeyRef": {"name": "s3", "key": "k"}}}, {"valueFrom": {"configMapKeyRef": {"name": "c2"}}}],
@@ -192,7 +213,6 @@ mod tests {
         for (mention, names) in [
             (Mention::Secret, &["s1", "s2", "s3", "s4", "pull"][..]),
             (Mention::ConfigMap, &["c1", "c2", "c3"]),
-            (Mention::Claim, &["p1", "web-d"]),
             (Mention::Account, &["sa"]),
         ] {
             for name in names {

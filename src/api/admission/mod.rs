@@ -20,7 +20,19 @@ impl Api {
         user: Option<&User>,
         object: &mut Value,
     ) -> ApiResult<()> {
-        if !kind.group.is_empty() || kind.plural != "pods" {
+        if !kind.group.is_empty() {
+            return Ok(());
+        }
+        let node = user.and_then(node_limits::node_of);
+        if kind.plural == "persistentvolumes"
+            && let Some(node) = node
+            && !node_limits::volume_is_on(object, node)
+        {
+            return Err(ApiError::forbidden(format!(
+                "persistentvolumes is forbidden: node {node:?} can only make volumes on itself"
+            )));
+        }
+        if kind.plural != "pods" {
             return Ok(());
         }
         let name = crate::object::access::text(object, "/metadata/name").to_owned();
@@ -30,7 +42,7 @@ impl Api {
                     .about(kind, &name),
             )
         };
-        if let Some(node) = user.and_then(node_limits::node_of)
+        if let Some(node) = node
             && let Err(why) = mirror::from_node(object, node)
         {
             return refuse(why);

@@ -200,11 +200,9 @@ const ROLES: &[Role] = &[
             Grant("patch update", "core", "pods/status"),
             Grant("create", "core", "pods/eviction"),
             Grant(READ, "core", "configmaps secrets"),
-            Grant(
-                "get list watch",
-                "core",
-                "persistentvolumeclaims persistentvolumes",
-            ),
+            Grant(READ, "core", "persistentvolumeclaims persistentvolumes"),
+            // A node makes and removes its local volumes.
+            Grant(WRITE, "core", "persistentvolumes persistentvolumes/status"),
             Grant("patch update", "core", "persistentvolumeclaims/status"),
             Grant("get", "core", "endpoints"),
             Grant("get", "core", "serviceaccounts"),
