@@ -6,9 +6,12 @@ mod busybox;
 mod common;
 
 mod adoption;
+mod crashes;
+mod endurance;
 mod images;
 mod lifecycle;
 mod logs;
+mod outcomes;
 mod refusals;
 mod reset;
 mod service_accounts;
@@ -51,6 +54,9 @@ fn main() -> ExitCode {
         ("adoption", adoption::TESTS),
         ("refusals", refusals::TESTS),
         ("service_accounts", service_accounts::TESTS),
+        ("outcomes", outcomes::TESTS),
+        ("crashes", crashes::TESTS),
+        ("endurance", endurance::TESTS),
         ("reset", reset::TESTS),
     ])
 }
