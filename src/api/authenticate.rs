@@ -2,7 +2,7 @@
 //! <https://kubernetes.io/docs/reference/access-authn-authz/authentication/>
 
 use super::status::{ApiError, ApiResult};
-use super::{AUTHENTICATED, Api, User};
+use super::{AUTHENTICATED, Api, User, own_audiences};
 use axum::body::Body;
 use http::{Request, header};
 use jiff::Timestamp;
@@ -31,11 +31,7 @@ impl Api {
             .filter(|token| !token.is_empty())
             .ok_or_else(ApiError::unauthorized)?;
         let now = Timestamp::now().as_second();
-        match self
-            .parts
-            .tokens
-            .verify(token, &self.parts.identity.audiences(), now)
-        {
+        match self.parts.tokens.verify(token, &own_audiences(), now) {
             Ok((claims, _)) => {
                 if claims.warn_after.is_some_and(|at| at < now) {
                     tracing::debug!(user = claims.subject(), "a token is used past its renewal");

@@ -139,7 +139,9 @@ pub(super) fn attributes(method: &Method, target: &Target, uri: &Uri) -> Attribu
                 }
                 // A list of one object by its name can be allowed by that name.
                 "fieldSelector" if matches!(verb, "list" | "watch" | "deletecollection") => {
-                    name = selected_name(&value).unwrap_or_default().to_owned();
+                    selected_name(&value)
+                        .unwrap_or_default()
+                        .clone_into(&mut name);
                 }
                 _ => {}
             }

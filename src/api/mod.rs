@@ -90,11 +90,9 @@ pub struct Identity {
     pub address: SocketAddr,
 }
 
-impl Identity {
-    /// Audiences of tokens that are meant for the API.
-    fn audiences(&self) -> Vec<String> {
-        vec![tokens::ISSUER.to_owned()]
-    }
+/// Audiences of tokens that are meant for the API.
+fn own_audiences() -> Vec<String> {
+    vec![tokens::ISSUER.to_owned()]
 }
 
 /// The way to a node's kubelet for `pods/log`, `pods/exec` and `nodes/proxy`: the request has the kubelet's own paths

@@ -6,7 +6,7 @@ use super::kinds::{FieldError, Kind};
 use super::rbac::Rule;
 use super::rbac::rules::{Attributes, Resource};
 use super::status::{ApiError, ApiResult, json_response};
-use super::{Api, Call, User, body, metadata, with_warnings};
+use super::{Api, Call, User, body, metadata, own_audiences, with_warnings};
 use crate::object::access::{list, text};
 use axum::body::Body;
 use bytes::Bytes;
@@ -71,7 +71,7 @@ impl Api {
             .filter_map(|audience| audience.as_str().map(str::to_owned))
             .collect();
         if audiences.is_empty() {
-            audiences = self.parts.identity.audiences();
+            audiences = own_audiences();
         }
         let now = Timestamp::now().as_second();
         Ok(match self.parts.tokens.verify(token, &audiences, now) {

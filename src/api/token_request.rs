@@ -5,7 +5,10 @@ use super::kinds::{FieldError, Kind, token_request_kind};
 use super::status::{ApiError, ApiResult, json_response};
 use super::tokens::claims::Object;
 use super::tokens::{Claims, jwt};
-use super::{Api, Call, body, discovery, key, metadata, node_limits, stored_value, with_warnings};
+use super::{
+    Api, Call, body, discovery, key, metadata, node_limits, own_audiences, stored_value,
+    with_warnings,
+};
 use crate::object::access::{integer, list, text};
 use axum::body::Body;
 use bytes::Bytes;
@@ -34,14 +37,14 @@ impl Api {
             request["spec"]["expirationSeconds"] = SECONDS_DEFAULT.into();
         }
         if list(&request, "/spec/audiences").is_empty() {
-            request["spec"]["audiences"] = json!(self.parts.identity.audiences());
+            request["spec"]["audiences"] = json!(own_audiences());
         }
         let errors = validate(&request);
         if !errors.is_empty() {
             return Err(ApiError::invalid(kind, name, &errors));
         }
         let now = Timestamp::now();
-        let mut claims = claims(&request, &self.parts.identity.audiences(), now.as_second());
+        let mut claims = claims(&request, &own_audiences(), now.as_second());
         namespace.clone_into(&mut claims.namespace);
         claims.account = Object::new(name, text(&account, "/metadata/uid"));
         self.bind_token(&request, &mut claims)?;

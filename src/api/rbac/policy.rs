@@ -42,12 +42,15 @@ pub struct Decision {
     pub reason: String,
 }
 
+/// Namespace and name.
+type Place = (Box<str>, Box<str>);
+
 /// Everything RBAC knows, by name; what is in a namespace, by namespace and name.
 #[derive(Debug, Default)]
 pub struct Policy {
     cluster_roles: HashMap<Box<str>, Box<[Rule]>>,
     cluster_bindings: BTreeMap<Box<str>, Binding>,
-    roles: HashMap<(Box<str>, Box<str>), Box<[Rule]>>,
+    roles: HashMap<Place, Box<[Rule]>>,
     bindings: HashMap<Box<str>, BTreeMap<Box<str>, Binding>>,
 }
 
@@ -148,12 +151,12 @@ impl Policy {
             };
         }
         let mut missing = Vec::new();
-        let found = self.visit(user, asked.namespace(), |grant| match grant.rules {
-            Some(rules) => rules.iter().any(|rule| rule.allows(asked)),
-            None => {
+        let found = self.visit(user, asked.namespace(), |grant| {
+            let Some(rules) = grant.rules else {
                 missing.push(grant.missing());
-                false
-            }
+                return false;
+            };
+            rules.iter().any(|rule| rule.allows(asked))
         });
         match found {
             Some(reason) => Decision {
