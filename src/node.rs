@@ -9,6 +9,7 @@ pub mod record;
 use crate::api::{self, Api, NodeDoor, User};
 use crate::client::Client;
 use crate::image::Images;
+use crate::kubelet::static_pods::StaticPods;
 use crate::kubelet::{Kubelet, KubeletConfig, Parts};
 use crate::mesh::identity;
 use crate::mesh::signing::SigningKey;
@@ -46,6 +47,8 @@ pub struct NodeConfig {
     pub pod_cidr: PodCidr,
     pub cgroup_root: String,
     pub profile: Profile,
+    /// Files of static pods.
+    pub manifest_dir: Option<PathBuf>,
 }
 
 impl NodeConfig {
@@ -221,6 +224,10 @@ impl Node {
             pods_dir: config.data_dir.join("pods"),
             run_dir: config.run_dir.join("kubelet"),
             profile: config.profile,
+            static_pods: config.manifest_dir.map(|dir| StaticPods {
+                dir,
+                complete: api::kinds::complete_static_pod,
+            }),
         };
         let (kubelet, running) = Kubelet::new(kubelet_config, parts, self.stop.child_token());
         let _ = own.kubelet.set(kubelet);
@@ -239,6 +246,11 @@ impl Node {
             "controllers",
             crate::controllers::run(controllers, root_certificate_pem, stop.clone()),
         );
+        let storage = crate::controllers::storage::run(
+            client("system:kube-controller-manager", &[]),
+            stop.clone(),
+        );
+        self.run("storage", storage);
         self.run("expire-events", api::expire_events::run(api, stop));
         Ok(())
     }

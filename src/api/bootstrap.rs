@@ -1,8 +1,10 @@
-//! What every cluster has from the start: its namespaces, its roles, and the API's own Service with the way to it.
+//! What every cluster has from the start: its namespaces, its roles, the API's own Service with the way to it, and the
+//! class of local volumes.
 
 use super::rbac::built_in;
 use super::{Api, User};
 use crate::client::Door;
+use crate::object::storage;
 use axum::body::Body;
 use futures::{StreamExt, TryStreamExt};
 use http::{Request, StatusCode, header};
@@ -41,7 +43,7 @@ pub async fn bootstrap(api: &Api) -> Result<(), String> {
             built_in::cluster_role_bindings(),
         ));
     all(api, first.collect(), built_in::completed).await?;
-    all(api, vec![service()], |_, _| None).await?;
+    all(api, vec![service(), storage_class()], |_, _| None).await?;
     all(api, way(api), with_way).await
 }
 
@@ -55,6 +57,18 @@ fn service() -> (String, Value) {
                 "clusterIP": API_ADDRESS.to_string(),
                 "ports": [{"name": "https", "port": API_PORT, "protocol": "TCP", "targetPort": 6443}],
             },
+        }),
+    )
+}
+
+fn storage_class() -> (String, Value) {
+    (
+        "/apis/storage.k8s.io/v1/storageclasses".to_owned(),
+        json!({
+            "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
+            "metadata": {"name": storage::LOCAL_PATH_CLASS, "annotations": {storage::DEFAULT_CLASS: "true"}},
+            "provisioner": storage::LOCAL_PATH_PROVISIONER,
+            "reclaimPolicy": "Delete", "volumeBindingMode": "WaitForFirstConsumer",
         }),
     )
 }

@@ -40,7 +40,8 @@ impl Api {
         self.admit(kind, call.user, &mut object)?;
         kind.strategy.prepare_create(&mut object);
         let name = text(&object, "/metadata/name").to_owned();
-        let errors = kind.strategy.validate(&object);
+        let mut errors = kind.strategy.validate(&object);
+        errors.extend(kind.strategy.validate_create(&object));
         if !errors.is_empty() {
             return Err(ApiError::invalid(kind, &name, &errors));
         }

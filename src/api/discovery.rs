@@ -172,6 +172,11 @@ fn subresource(
         ),
         Subresource::Finalize => ("finalize", &["update"], kind.kind),
         Subresource::Token => ("token", &["create"], "TokenRequest"),
+        Subresource::EphemeralContainers => (
+            "ephemeralcontainers",
+            &["get", "patch", "update"],
+            kind.kind,
+        ),
     }
 }
 

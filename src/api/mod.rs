@@ -316,16 +316,21 @@ impl Api {
         }
         let on_object = path.name.is_some();
         match (head.method, part) {
-            (Method::GET, None | Some(Subresource::Status)) if on_object => self.get(&call),
+            (Method::GET, None | Some(Subresource::Status | Subresource::EphemeralContainers))
+                if on_object =>
+            {
+                self.get(&call)
+            }
             (Method::GET, None) if call.query.flag("watch") => self.watch(&call),
             (Method::GET, None) => self.list(&call),
             (Method::POST, None) if !on_object => self.create(&call, body::read(body).await?).await,
             (Method::POST, Some(Subresource::Binding)) => {
                 self.bind(&call, body::read(body).await?).await
             }
-            (Method::PUT, None | Some(Subresource::Status)) if on_object => {
-                self.replace(&call, part.is_some(), body::read(body).await?)
-                    .await
+            (Method::PUT, None | Some(Subresource::Status | Subresource::EphemeralContainers))
+                if on_object =>
+            {
+                self.replace(&call, part, body::read(body).await?).await
             }
             (Method::POST, Some(Subresource::Token)) => {
                 self.request_token(&call, body::read(body).await?)
@@ -333,10 +338,10 @@ impl Api {
             (Method::PUT, Some(Subresource::Finalize)) => {
                 self.finalize(&call, body::read(body).await?).await
             }
-            (Method::PATCH, None | Some(Subresource::Status)) if on_object => {
-                self.patch(&call, part.is_some(), body::read(body).await?)
-                    .await
-            }
+            (
+                Method::PATCH,
+                None | Some(Subresource::Status | Subresource::EphemeralContainers),
+            ) if on_object => self.patch(&call, part, body::read(body).await?).await,
             (Method::DELETE, None) if on_object => {
                 self.delete(&call, body::read(body).await?).await
             }
@@ -357,6 +362,7 @@ fn part_of(kind: &Kind, word: &str) -> Option<Subresource> {
         "proxy" => Subresource::Proxy,
         "finalize" => Subresource::Finalize,
         "token" => Subresource::Token,
+        "ephemeralcontainers" => Subresource::EphemeralContainers,
         _ => return None,
     };
     kind.subresources.contains(&part).then_some(part)

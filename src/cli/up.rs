@@ -37,6 +37,9 @@ pub struct UpArgs {
     /// Firmware profile; default: the one for this board.
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
+    /// Directory of static pods: one pod per YAML or JSON file, run without the API and watched for changes.
+    #[arg(long, value_name = "DIR")]
+    manifest_dir: Option<PathBuf>,
 }
 
 pub fn run(args: UpArgs, data_dir: PathBuf) -> Outcome {
@@ -54,6 +57,7 @@ pub fn run(args: UpArgs, data_dir: PathBuf) -> Outcome {
         pod_cidr: args.pod_cidr,
         cgroup_root: args.cgroup_root,
         profile,
+        manifest_dir: args.manifest_dir,
     };
     heap::keep_small();
     let runtime = runtime(&config.profile)?;

@@ -14,6 +14,7 @@ mod namespace;
 mod queue;
 mod root_ca;
 mod service_account;
+pub mod storage;
 
 #[cfg(test)]
 pub(crate) mod fake_door;

@@ -1,6 +1,7 @@
 //! What a container left in its termination message file.
 //! <https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/>
 
+use super::pod::ephemeral;
 use super::pod::state::{Run, containers};
 use super::worker::Worker;
 use std::fs::File;
@@ -17,7 +18,10 @@ impl Worker {
     /// Fills in the message of runs that have just ended.
     pub(super) fn collect_last_words(&mut self) {
         let pod = self.pod.clone();
-        for (_, container) in containers(&pod) {
+        let all = containers(&pod)
+            .map(|(_, c)| c.clone())
+            .chain(ephemeral::list(&pod).map(ephemeral::as_container));
+        for container in all {
             let Some(record) = self.state.containers.get_mut(&container.name) else {
                 continue;
             };

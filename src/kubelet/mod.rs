@@ -1,6 +1,6 @@
 //! The node agent: makes the pods bound to this node real and reports what became of them.
 //!
-//! What comes in: pods bound to this node (a watch), what happens to containers (events of the runtime), and requests
+//! What comes in: pods bound to this node (a watch), pods from files, what happens to containers (events of the runtime), and requests
 //! for logs, exec and images over its own HTTP interface. What goes out: calls to runtime, image and network, status
 //! of pods and of the node, events; all of it through the API's own door.
 //!
@@ -13,6 +13,7 @@ mod act;
 mod admit;
 mod dirs;
 mod events;
+mod hooks;
 mod http;
 mod images;
 mod last_words;
@@ -20,7 +21,10 @@ mod machine;
 mod manager;
 mod node_status;
 pub mod pod;
+pub mod probes;
+mod provisioner;
 pub mod spec;
+pub mod static_pods;
 mod volumes;
 mod worker;
 
@@ -48,6 +52,8 @@ pub struct KubeletConfig {
     /// A directory of the kubelet's own on tmpfs: volumes of Secrets and ConfigMaps, termination messages.
     pub run_dir: PathBuf,
     pub profile: Profile,
+    /// Pods from files.
+    pub static_pods: Option<static_pods::StaticPods>,
 }
 
 /// What the kubelet works with; node.rs hands them over.
@@ -74,6 +80,8 @@ struct Context {
     logs: LogProfile,
     /// Something the node's object shows has changed.
     node_changed: Arc<Notify>,
+    /// The objects that volumes here show.
+    watched: Arc<volumes::Watched>,
 }
 
 /// Clones share one kubelet.
@@ -114,7 +122,10 @@ impl Kubelet {
             pods_max: config.profile.pods_max,
             logs: config.profile.logs.clone(),
             node_changed: Arc::new(Notify::new()),
+            watched: Arc::new(volumes::Watched::new(parts.client.clone())),
         });
+        // Beside the pods' directories: volumes outlive pods.
+        let storage = config.pods_dir.with_file_name("storage");
         let pods = Arc::new(manager::Pods::default());
         let router = http::router(ctx.clone(), pods.clone());
         let node = node_status::run(
@@ -126,9 +137,10 @@ impl Kubelet {
             ctx.node_changed.clone(),
             stop.clone(),
         );
-        let managing = manager::run(ctx, pods, parts.events, stop);
+        let provisioning = provisioner::run(ctx.clone(), storage, stop.clone());
+        let managing = manager::run(ctx, pods, parts.events, config.static_pods, stop);
         let running = async move {
-            tokio::join!(node, managing, recording);
+            tokio::join!(node, managing, recording, provisioning);
         };
         (Kubelet { router }, running)
     }

@@ -283,7 +283,19 @@ impl Runtime {
     ) -> Result<ExecSession, RuntimeError> {
         self.shim(pod_uid)?;
         let socket = self.config.run_dir.join(pod_uid).join(SOCKET_FILE);
-        ExecSession::start(&socket, pod_uid, container, spec).await
+        ExecSession::start(&socket, pod_uid, container, spec, false).await
+    }
+
+    /// Like `exec`, but the process is killed when the session is dropped or this process ends.
+    pub async fn exec_tethered(
+        &self,
+        pod_uid: &str,
+        container: &str,
+        spec: &ExecSpec,
+    ) -> Result<ExecSession, RuntimeError> {
+        self.shim(pod_uid)?;
+        let socket = self.config.run_dir.join(pod_uid).join(SOCKET_FILE);
+        ExecSession::start(&socket, pod_uid, container, spec, true).await
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Connection>> {

@@ -13,14 +13,17 @@ pub mod cgroups;
 mod client;
 mod connection;
 mod exec;
+mod held;
 pub mod logs;
+mod mount_api;
 mod protocol;
 mod shim;
 mod spec;
+pub mod subpath;
 mod types;
 mod users;
 
 pub use client::{Runtime, remove_all};
-pub use exec::ExecSession;
+pub use exec::{ExecSession, Output};
 pub use shim::shim_main;
 pub use types::*;

@@ -2,7 +2,7 @@
 //!
 //! Defaults are containerd's (`oci/spec_unix.go`): capabilities, mounts, masked and read-only paths.
 
-use super::types::{ContainerSpec, Security};
+use super::types::{ContainerSpec, Mount, Propagation, Security};
 use super::users::User;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -119,6 +119,8 @@ pub struct Pod<'a> {
     pub last_capability: usize,
     /// The container's, as far as the kernel lets it be set.
     pub oom_score_adj: i32,
+    /// The process whose PID namespace the container joins.
+    pub processes_of: Option<i32>,
 }
 
 /// Capabilities with the pod's wishes applied; an unknown name is an error. On cgroup v2 nothing but file modes keeps
@@ -155,7 +157,8 @@ pub fn capabilities(
         .into_iter()
         .filter(|name| {
             if security.privileged {
-                return true;
+                let number = CAPABILITIES_ALL.iter().position(|n| n == name);
+                return number.is_none_or(super::held::is_held);
             }
             // As containerd: ALL first, then single names; a single add wins over drop ALL.
             let base = (default(name) || has(&add, "ALL")) && !has(&drop, "ALL");
@@ -178,7 +181,10 @@ pub fn config(container: &ContainerSpec, user: &User, pod: &Pod<'_>) -> Result<V
         json!({"type": "ipc", "path": format!("/proc/{}/ns/ipc", pod.shim_pid)}),
     ];
     if !pod.host_pid {
-        namespaces.push(json!({"type": "pid"}));
+        namespaces.push(match pod.processes_of {
+            Some(pid) => json!({"type": "pid", "path": format!("/proc/{pid}/ns/pid")}),
+            None => json!({"type": "pid"}),
+        });
     }
     if pod.unified.is_some() {
         namespaces.push(json!({"type": "cgroup"}));
@@ -230,6 +236,7 @@ pub fn config(container: &ContainerSpec, user: &User, pod: &Pod<'_>) -> Result<V
         "mounts": mounts(container, pod),
         "linux": {
             "cgroupsPath": pod.cgroup,
+            "rootfsPropagation": root_propagation(container),
             "namespaces": namespaces,
             "resources": limits,
             "maskedPaths": masked,
@@ -286,11 +293,12 @@ fn mounts(container: &ContainerSpec, pod: &Pod<'_>) -> Vec<Value> {
             "options": ["nosuid", "noexec", "nodev", "relatime", sysfs]}),
     ];
     let mut bind = |source: &Path, target: &Path, read_only: bool| {
-        let mode = if read_only { "ro" } else { "rw" };
-        list.push(
-            json!({"destination": target, "type": "bind", "source": source,
-            "options": ["rbind", "rprivate", mode]}),
-        );
+        list.push(bind_mount(&Mount {
+            source: source.to_owned(),
+            target: target.to_owned(),
+            read_only,
+            ..Mount::default()
+        }));
     };
     bind(&pod.directory.join("shm"), Path::new("/dev/shm"), false);
     for (file, target) in [
@@ -311,10 +319,30 @@ fn mounts(container: &ContainerSpec, pod: &Pod<'_>) -> Vec<Value> {
             );
         }
     }
-    for mount in &container.mounts {
-        bind(&mount.source, &mount.target, mount.read_only);
-    }
+    list.extend(container.mounts.iter().map(bind_mount));
     list
+}
+
+/// Propagation is not an option here: libcontainer leaves it as it finds it (`root_propagation`, `shim/volumes.rs`).
+fn bind_mount(mount: &Mount) -> Value {
+    let mut options = vec!["rbind", if mount.read_only { "ro" } else { "rw" }];
+    if mount.read_only && mount.recursive_read_only {
+        options.push("rro");
+    }
+    options.extend(mount.options.iter().map(String::as_str));
+    json!({"destination": mount.target, "type": "bind", "source": mount.source, "options": options})
+}
+
+/// What all mounts become in the container's namespace before its own are made.
+fn root_propagation(container: &ContainerSpec) -> &'static str {
+    let any = |wanted| container.mounts.iter().any(|m| m.propagation == wanted);
+    if any(Propagation::Bidirectional) {
+        "shared"
+    } else if any(Propagation::HostToContainer) {
+        "slave"
+    } else {
+        "private"
+    }
 }
 
 #[cfg(test)]

@@ -30,6 +30,8 @@ pub struct TestNode {
     /// Options of the next `coracle up` beyond the usual.
     pub options: Vec<String>,
     process: Option<Child>,
+    /// Where its static pods are, if it has any.
+    manifest_dir: Option<PathBuf>,
 }
 
 impl TestNode {
@@ -66,7 +68,15 @@ impl TestNode {
             environment: Vec::new(),
             options: Vec::new(),
             process: None,
+            manifest_dir: None,
         }
+    }
+
+    /// Gives a node that is not running yet a directory of static pods.
+    pub fn use_manifest_dir(&mut self) -> PathBuf {
+        let dir = self.directory.path().join("manifests");
+        self.manifest_dir = Some(dir.clone());
+        dir
     }
 
     pub fn data_dir(&self) -> PathBuf {
@@ -119,6 +129,9 @@ impl TestNode {
             .args(["--cgroup-root", &self.cgroup_root()])
             .args(&self.options)
             .envs(self.environment.iter().map(|(name, value)| (name, value)));
+        if let Some(dir) = &self.manifest_dir {
+            command.arg("--manifest-dir").arg(dir);
+        }
         command
     }
 

@@ -6,16 +6,25 @@ mod busybox;
 mod common;
 
 mod adoption;
+mod claims;
 mod crashes;
 mod endurance;
+mod ephemeral;
+mod hooks;
 mod images;
 mod lifecycle;
 mod logs;
+mod mounts;
 mod outcomes;
+mod probe_servers;
+mod probes;
 mod refusals;
 mod reset;
 mod service_accounts;
+mod sidecars;
+mod static_pods;
 mod streams;
+mod volumes;
 
 use common::TestNode;
 use common::shared::Shared;
@@ -48,15 +57,23 @@ pub fn import_busybox(node: &TestNode) {
 fn main() -> ExitCode {
     SHARED.run(&[
         ("lifecycle", lifecycle::TESTS),
+        ("sidecars", sidecars::TESTS),
+        ("hooks", hooks::TESTS),
+        ("ephemeral", ephemeral::TESTS),
+        ("static_pods", static_pods::TESTS),
         ("logs", logs::TESTS),
         ("streams", streams::TESTS),
         ("images", images::TESTS),
         ("adoption", adoption::TESTS),
         ("refusals", refusals::TESTS),
         ("service_accounts", service_accounts::TESTS),
+        ("probes", probes::TESTS),
         ("outcomes", outcomes::TESTS),
         ("crashes", crashes::TESTS),
         ("endurance", endurance::TESTS),
         ("reset", reset::TESTS),
+        ("volumes", volumes::TESTS),
+        ("mounts", mounts::TESTS),
+        ("claims", claims::TESTS),
     ])
 }

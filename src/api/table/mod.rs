@@ -8,11 +8,13 @@ mod access;
 mod cells;
 mod columns;
 mod pod;
+mod storage;
 
 pub use columns::{
     CONFIG_MAP, ENDPOINT_SLICE, ENDPOINTS, EVENT, GENERIC, NAMESPACE, NODE, POD, ROLE,
     ROLE_BINDING, SECRET, SERVICE, SERVICE_ACCOUNT,
 };
+pub use storage::{PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM, STORAGE_CLASS};
 
 use serde_json::{Value, json};
 

@@ -58,6 +58,7 @@ pub fn run(args: &DemoArgs) -> Outcome {
         pod_cidr: place.record.network.pod_cidr,
         cgroup_root: place.record.cgroup_root.clone(),
         profile,
+        manifest_dir: None,
     };
     let wait = !args.once && std::io::stdout().is_terminal();
     let runtime = runtime(&config.profile)?;

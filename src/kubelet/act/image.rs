@@ -58,6 +58,7 @@ impl Worker {
         }
         if let Some(record) = self.state.containers.get_mut(name) {
             record.image_state = image_state;
+            record.spec_image = reference;
         }
     }
 
@@ -141,7 +142,7 @@ impl Worker {
 }
 
 /// The pod's `imagePullSecrets` that exist; one that does not is no error (upstream tries without).
-async fn pull_secrets(client: &crate::client::Client, pod: &Pod) -> Vec<Secret> {
+pub(super) async fn pull_secrets(client: &crate::client::Client, pod: &Pod) -> Vec<Secret> {
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
     let names = pod
         .spec

@@ -3,7 +3,9 @@
 
 mod container;
 mod end;
+pub mod hooks;
 mod image;
+mod mirror;
 mod sandbox;
 mod volumes;
 

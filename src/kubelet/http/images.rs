@@ -3,6 +3,7 @@
 use super::{Refusal, Server, query, value};
 use crate::image::{Credentials, Images, Progress};
 use crate::kubelet::pod::state::containers;
+use crate::kubelet::spec::volumes::volume_images;
 use ::http::{Request, Response, StatusCode};
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -126,6 +127,7 @@ pub async fn remove(
         .flat_map(|view| {
             containers(&view.pod)
                 .filter_map(|(_, c)| c.image.clone())
+                .chain(volume_images(&view.pod).map(str::to_owned))
                 .collect::<Vec<_>>()
         })
         .filter_map(|image| images.find(&image).ok().flatten())

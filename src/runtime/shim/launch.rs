@@ -38,6 +38,10 @@ pub struct Place<'a> {
     pub hostname: &'a str,
     pub host_pid: bool,
     pub unified: bool,
+    /// The process whose PID namespace the new one joins.
+    pub processes_of: Option<i32>,
+    /// The mount namespace the shim was started in.
+    pub host_mounts: &'a OwnedFd,
 }
 
 /// A child at work.
@@ -117,7 +121,11 @@ pub fn container(
             .and_then(|text| text.trim().parse().ok())
             .unwrap_or(37),
         oom_score_adj: reachable_oom_score_adj(container.resources.oom_score_adj)?,
+        processes_of: place.processes_of,
     };
+    let mut container = container.clone();
+    super::volumes::stage(place, &mut container.mounts)?;
+    let container = &container;
     let config = spec::config(container, &user, &pod)?;
     let bundle = place.bundle(id);
     fs::create_dir_all(&bundle)

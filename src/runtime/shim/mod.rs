@@ -14,6 +14,7 @@ mod launch;
 mod namespaces;
 mod server;
 mod sys;
+mod volumes;
 
 use super::cgroups;
 use super::protocol::{CONFIG_FILE, PID_FILE, SOCKET_FILE, ShimConfig};
@@ -90,6 +91,10 @@ fn prepare(directory: &Path) -> Result<server::Server, String> {
     nix::unistd::setsid().map_err(|e| at("setsid", &e))?;
     std::env::set_current_dir("/").map_err(|e| at("chdir", &e))?;
     sys::become_subreaper().map_err(|e| at("child subreaper", &e))?;
+    // For volumes whose mounts are the host's too.
+    let host_mounts = std::fs::File::open("/proc/self/ns/mnt")
+        .map_err(|e| at("its mount namespace", &e))?
+        .into();
     namespaces::enter(&config.spec, directory)?;
     let signals = sys::child_signals().map_err(|e| at("signalfd", &e))?;
     let socket = directory.join(SOCKET_FILE);
@@ -108,5 +113,6 @@ fn prepare(directory: &Path) -> Result<server::Server, String> {
         layout,
         listener,
         signals,
+        host_mounts,
     ))
 }

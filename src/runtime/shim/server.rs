@@ -1,6 +1,7 @@
 //! The shim's loop: one poll over the listener, the clients, SIGCHLD, the logs and launches under way.
 
 mod removal;
+mod tether;
 
 use super::clients::{Client, STREAMS};
 use super::container::{Container, drain, streams};
@@ -58,6 +59,8 @@ pub struct Server {
     layout: Layout,
     listener: UnixListener,
     signals: SignalFd,
+    /// The mount namespace the shim was started in.
+    host_mounts: OwnedFd,
     clients: Vec<Client>,
     next_client: u64,
     containers: Vec<Container>,
@@ -65,6 +68,8 @@ pub struct Server {
     /// Process and the client that waits for it.
     execs: Vec<(i32, u64)>,
     unclaimed: VecDeque<(i32, i32, Option<i32>)>,
+    /// Clients whose execs die with them.
+    tethered: Vec<u64>,
 }
 
 enum Ready {
@@ -86,6 +91,7 @@ impl Server {
         layout: Layout,
         listener: UnixListener,
         signals: SignalFd,
+        host_mounts: OwnedFd,
     ) -> Server {
         Server {
             config,
@@ -93,12 +99,14 @@ impl Server {
             layout,
             listener,
             signals,
+            host_mounts,
             clients: Vec::new(),
             next_client: 0,
             containers: Vec::new(),
             launches: Vec::new(),
             execs: Vec::new(),
             unclaimed: VecDeque::new(),
+            tethered: Vec::new(),
         }
     }
 
@@ -125,6 +133,7 @@ impl Server {
                 }
             }
             self.clients.retain(|client| !client.gone);
+            self.cut_tethers();
         }
     }
 
@@ -178,6 +187,7 @@ impl Server {
                 Request::Exec { container, spec } => {
                     self.exec(number, message.id, &container, &spec);
                 }
+                Request::Tether => self.tether(number),
                 Request::State => {
                     let response = Response::State {
                         spec: self.config.spec.clone(),
@@ -222,6 +232,8 @@ impl Server {
             hostname: &self.config.spec.hostname,
             host_pid: self.config.spec.host_pid,
             unified: self.layout == Layout::Unified,
+            processes_of: None,
+            host_mounts: &self.host_mounts,
         }
     }
 
@@ -301,7 +313,17 @@ impl Server {
         let streams = streams(container, spec).map_err(|e| format!("making its streams: {e}"))?;
         let cgroup = format!("/{}", container.cgroup);
         let shim_pid = std::process::id() as i32;
-        let place = self.place();
+        let mut place = self.place();
+        if let Some(target) = &spec.processes_of {
+            let pid = self
+                .containers
+                .iter()
+                .rev()
+                .find(|c| c.status.run.container == *target)
+                .and_then(|c| c.pid)
+                .ok_or_else(|| format!("target container {target} is not running"))?;
+            place.processes_of = Some(pid);
+        }
         launch::in_child(|| {
             launch::container(
                 &place,

@@ -12,6 +12,7 @@ mod core;
 mod discovery;
 mod meta;
 mod pod;
+mod storage;
 mod volume;
 
 pub use meta::TypeMeta;
@@ -29,6 +30,8 @@ pub fn kind(api_version: &str, kind: &str) -> Option<&'static Message> {
         ("v1", "Event") => &core::Event,
         ("v1", "Namespace") => &core::Namespace,
         ("v1", "Node") => &core::Node,
+        ("v1", "PersistentVolume") => &storage::PersistentVolume,
+        ("v1", "PersistentVolumeClaim") => &storage::PersistentVolumeClaim,
         ("v1", "Pod") => &pod::Pod,
         ("v1", "Secret") => &core::Secret,
         ("v1", "Service") => &core::Service,
@@ -47,6 +50,7 @@ pub fn kind(api_version: &str, kind: &str) -> Option<&'static Message> {
         ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding" | "RoleBinding") => {
             &access::RoleBinding
         }
+        ("storage.k8s.io/v1", "StorageClass") => &storage::StorageClass,
         _ => return None,
     })
 }

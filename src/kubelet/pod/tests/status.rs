@@ -1,10 +1,9 @@
 //! What a pod's status says in each state.
 
-#![allow(clippy::unwrap_used)]
-
-use super::decide_tests::World;
-use super::state::{Blocked, ImageState};
-use super::status::{pod_status, status_patch};
+use super::world::World;
+use crate::kubelet::pod::patch::status_patch;
+use crate::kubelet::pod::state::{Blocked, ImageState};
+use crate::kubelet::pod::status::pod_status;
 use k8s_openapi::api::core::v1::{ContainerStatus, PodStatus};
 use serde_json::json;
 
@@ -79,6 +78,17 @@ fn creating_running_crashing() {
     );
     world.ends("a", 3);
     world.settle();
+    // First how it ended, then what it waits for.
+    let ended = container(&status(&world))
+        .state
+        .unwrap()
+        .terminated
+        .unwrap();
+    assert_eq!(
+        (ended.exit_code, ended.reason.as_deref()),
+        (3, Some("Error"))
+    );
+    world.now_ms += crate::kubelet::pod::status::END_SHOWN_MS;
     let crashed = status(&world);
     assert_eq!(
         waiting(&crashed),
@@ -240,7 +250,7 @@ fn the_patch_holds_only_changes() {
         json!({"metadata": {"uid": "u"}, "status": {}})
     );
     world.state.sandbox_lost(world.now_ms);
-    world.state.containers.get_mut("a").unwrap().run = super::state::Run::Never;
+    world.state.containers.get_mut("a").unwrap().run = crate::kubelet::pod::state::Run::Never;
     let pending = status(&world);
     let patch = status_patch(&world.pod, &pending);
     assert_eq!(patch["status"]["podIP"], json!(null));
@@ -252,7 +262,7 @@ fn the_patch_holds_only_changes() {
 fn a_refused_pod_is_failed_with_its_reason() {
     let mut world = one();
     world.state.started_ms = None;
-    world.state.verdict = Some(super::state::Verdict {
+    world.state.verdict = Some(crate::kubelet::pod::state::Verdict {
         reason: "OutOfpods".to_string(),
         message: "Pod was rejected".to_string(),
     });
@@ -264,4 +274,110 @@ fn a_refused_pod_is_failed_with_its_reason() {
         (Some("Failed"), Some("OutOfpods"))
     );
     assert!(refused.container_statuses.is_none());
+}
+
+#[test]
+fn a_failed_start_shows_before_the_back_off() {
+    let mut world = one();
+    world.settle();
+    let now_ms = world.now_ms;
+    world
+        .record("a")
+        .start_failed(0, "exec: \"nope\": not found", now_ms);
+    assert_eq!(
+        waiting(&status(&world)),
+        (
+            "RunContainerError".into(),
+            "exec: \"nope\": not found".into()
+        )
+    );
+    let last = container(&status(&world))
+        .last_state
+        .unwrap()
+        .terminated
+        .unwrap();
+    assert_eq!(
+        (last.exit_code, last.reason.as_deref()),
+        (128, Some("StartError"))
+    );
+    world.record("a").crash_backoff.next(now_ms, now_ms);
+    assert_eq!(waiting(&status(&world)).0, "RunContainerError");
+    world.now_ms += crate::kubelet::pod::status::FAILURE_SHOWN_MS;
+    assert_eq!(waiting(&status(&world)).0, "CrashLoopBackOff");
+}
+
+#[test]
+fn a_container_waits_while_its_hook_runs() {
+    let mut world = one();
+    world.settle();
+    world.record("a").post_start = true;
+    let during = status(&world);
+    assert_eq!(waiting(&during).0, "ContainerCreating");
+    assert_eq!(during.phase.as_deref(), Some("Pending"));
+    assert_eq!(condition(&during, "Ready").0, "False");
+    world.record("a").post_start = false;
+    assert_eq!(status(&world).phase.as_deref(), Some("Running"));
+}
+
+#[test]
+fn messages_share_the_room() {
+    let mut world = World::new(json!({"restartPolicy": "Never", "containers": [
+        {"name": "a"}, {"name": "b"}, {"name": "c"}, {"name": "d"}]}));
+    world.settle();
+    for name in ["a", "b", "c", "d"] {
+        world.ends(name, 1);
+        let record = world.record(name);
+        if let crate::kubelet::pod::state::Run::Ended(ended) = &mut record.run {
+            ended.message = Some("é".repeat(2048));
+        }
+    }
+    let messages: usize = status(&world)
+        .container_statuses
+        .unwrap()
+        .iter()
+        .map(|c| {
+            let ended = c.state.as_ref().unwrap().terminated.as_ref().unwrap();
+            ended.message.as_ref().unwrap().len()
+        })
+        .sum();
+    assert_eq!(messages, 12 * 1024);
+}
+
+#[test]
+fn what_is_lost_during_the_end_says_so() {
+    let mut world = one();
+    world.settle();
+    world.delete(30);
+    world.settle();
+    world.state.observe(None, world.now_ms);
+    let ended = container(&status(&world))
+        .state
+        .unwrap()
+        .terminated
+        .unwrap();
+    assert_eq!(
+        (ended.exit_code, ended.reason.as_deref()),
+        (137, Some("ContainerStatusUnknown"))
+    );
+}
+
+#[test]
+fn debug_containers_are_started_once() {
+    let mut world = one();
+    world.settle();
+    world.told();
+    let debug = json!([{"name": "d", "image": "busybox", "targetContainerName": "a"}]);
+    world.pod.spec.as_mut().unwrap().ephemeral_containers =
+        Some(serde_json::from_value(debug).unwrap());
+    world.settle();
+    assert_eq!(world.told(), "start d.0");
+    let running = status(&world).ephemeral_container_statuses.unwrap();
+    assert!(running[0].state.as_ref().unwrap().running.is_some());
+    assert!(!running[0].ready);
+    world.ends("d", 1);
+    world.settle();
+    assert_eq!(world.told(), "");
+    let ended = status(&world).ephemeral_container_statuses.unwrap();
+    assert!(ended[0].state.as_ref().unwrap().terminated.is_some());
+    assert_eq!(condition(&status(&world), "Ready").0, "True");
 }
