@@ -21,6 +21,7 @@ mod probe_servers;
 mod probes;
 mod refusals;
 mod reset;
+mod service_accounts;
 mod sidecars;
 mod static_pods;
 mod stats;
@@ -67,6 +68,7 @@ fn main() -> ExitCode {
         ("images", images::TESTS),
         ("adoption", adoption::TESTS),
         ("refusals", refusals::TESTS),
+        ("service_accounts", service_accounts::TESTS),
         ("probes", probes::TESTS),
         ("outcomes", outcomes::TESTS),
         ("crashes", crashes::TESTS),

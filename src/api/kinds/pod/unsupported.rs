@@ -129,6 +129,11 @@ const FIELDS: &[(&str, Asked)] = &[
 
 const DETAIL: &str = "not supported by this version of Coracle";
 
+/// Whether `path` stands in the table.
+pub fn is_listed(path: &str) -> bool {
+    FIELDS.iter().any(|(listed, _)| *listed == path)
+}
+
 /// Every use of a field that is not acted on.
 pub fn find(pod: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
