@@ -167,6 +167,8 @@ fn subresource(
         Subresource::Binding => ("binding", &["create"], "Binding"),
         Subresource::Log => ("log", &["get"], kind.kind),
         Subresource::Exec => ("exec", &["create", "get"], "PodExecOptions"),
+        Subresource::Attach => ("attach", &["create", "get"], "PodAttachOptions"),
+        Subresource::PortForward => ("portforward", &["create", "get"], "PodPortForwardOptions"),
         Subresource::Proxy => (
             "proxy",
             &["create", "delete", "get", "patch", "update"],

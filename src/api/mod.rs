@@ -319,7 +319,14 @@ impl Api {
         }
         let query = Query::parse(request.uri().query())?;
         // These pass the request on whole: its body may be a stream and its connection may be upgraded.
-        if let Some(part @ (Subresource::Log | Subresource::Exec | Subresource::Proxy)) = part {
+        if let Some(
+            part @ (Subresource::Log
+            | Subresource::Exec
+            | Subresource::Attach
+            | Subresource::PortForward
+            | Subresource::Proxy),
+        ) = part
+        {
             return self.pass_on(kind, path, &query, part, request).await;
         }
         let (head, body) = request.into_parts();
@@ -389,6 +396,8 @@ fn part_of(kind: &Kind, word: &str) -> Option<Subresource> {
         "binding" => Subresource::Binding,
         "log" => Subresource::Log,
         "exec" => Subresource::Exec,
+        "attach" => Subresource::Attach,
+        "portforward" => Subresource::PortForward,
         "proxy" => Subresource::Proxy,
         "finalize" => Subresource::Finalize,
         "token" => Subresource::Token,

@@ -6,6 +6,7 @@ mod busybox;
 mod common;
 
 mod adoption;
+mod attach;
 mod claims;
 mod crashes;
 mod endurance;
@@ -17,6 +18,7 @@ mod lifecycle;
 mod logs;
 mod mounts;
 mod outcomes;
+mod port_forward;
 mod probe_servers;
 mod probes;
 mod refusals;
@@ -65,6 +67,8 @@ fn main() -> ExitCode {
         ("static_pods", static_pods::TESTS),
         ("logs", logs::TESTS),
         ("streams", streams::TESTS),
+        ("attach", attach::TESTS),
+        ("port_forward", port_forward::TESTS),
         ("images", images::TESTS),
         ("adoption", adoption::TESTS),
         ("refusals", refusals::TESTS),

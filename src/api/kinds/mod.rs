@@ -92,6 +92,8 @@ pub enum Subresource {
     Binding,
     Log,
     Exec,
+    Attach,
+    PortForward,
     Proxy,
     Finalize,
     Token,

@@ -132,6 +132,8 @@ static KINDS: &[Kind] = &[
             Subresource::Binding,
             Subresource::Log,
             Subresource::Exec,
+            Subresource::Attach,
+            Subresource::PortForward,
             Subresource::EphemeralContainers,
         ],
         selectable: &[

@@ -97,7 +97,7 @@ const FIELDS: &[(&str, Asked)] = &[
         "spec.initContainers|containers[].securityContext.windowsOptions",
         given,
     ),
-    ("spec.initContainers|containers[].stdinOnce", given),
+    ("spec.initContainers|containers[].startupProbe", named),
     ("spec.initContainers|containers[].volumeDevices", given),
     ("spec.volumes[].awsElasticBlockStore", named),
     ("spec.volumes[].azureDisk", named),
