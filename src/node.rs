@@ -45,6 +45,10 @@ pub struct NodeConfig {
     pub pod_cidr: PodCidr,
     pub cgroup_root: String,
     pub profile: Profile,
+    /// Containers that say nothing get the seccomp profile `RuntimeDefault`.
+    pub seccomp_default: bool,
+    /// Sysctls that pods may set beside the safe ones.
+    pub allowed_unsafe_sysctls: Vec<String>,
 }
 
 impl NodeConfig {
@@ -196,6 +200,9 @@ impl Node {
             pods_dir: config.data_dir.join("pods"),
             run_dir: config.run_dir.join("kubelet"),
             profile: config.profile,
+            seccomp_dir: config.data_dir.join("seccomp"),
+            seccomp_default: config.seccomp_default,
+            allowed_unsafe_sysctls: config.allowed_unsafe_sysctls,
         };
         let (kubelet, running) = Kubelet::new(kubelet_config, parts, self.stop.child_token());
         let _ = own.kubelet.set(kubelet);

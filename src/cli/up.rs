@@ -1,6 +1,6 @@
 //! `coracle up`: this node in the foreground.
 
-use super::node_args::{self, parse_bridge, parse_cgroup_root, parse_pod_cidr};
+use super::node_args::{self, parse_bridge, parse_cgroup_root, parse_pod_cidr, parse_sysctl};
 use super::{Outcome, heap, host};
 use crate::network::PodCidr;
 use crate::node::record;
@@ -37,6 +37,12 @@ pub struct UpArgs {
     /// Firmware profile; default: the one for this board.
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
+    /// Containers that name no seccomp profile get the runtime's default one; `false`: none.
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    seccomp_default: bool,
+    /// Sysctls that pods may set beside the safe ones, separated by commas; `kernel.msg*` allows all that begin so.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parse_sysctl)]
+    allowed_unsafe_sysctls: Vec<String>,
 }
 
 pub fn run(args: UpArgs, data_dir: PathBuf) -> Outcome {
@@ -54,6 +60,8 @@ pub fn run(args: UpArgs, data_dir: PathBuf) -> Outcome {
         pod_cidr: args.pod_cidr,
         cgroup_root: args.cgroup_root,
         profile,
+        seccomp_default: args.seccomp_default,
+        allowed_unsafe_sysctls: args.allowed_unsafe_sysctls,
     };
     heap::keep_small();
     let runtime = runtime(&config.profile)?;

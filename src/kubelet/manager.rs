@@ -250,7 +250,9 @@ impl Manager {
             facts: self.ctx.facts.clone(),
             labels: self.node_labels(pod).await,
         };
-        let refused = admit(pod, others.iter().map(AsRef::as_ref), &room).err()?;
+        let refused = admit(pod, others.iter().map(AsRef::as_ref), &room)
+            .and_then(|()| super::admit_security::admit(pod, &self.ctx.policy))
+            .err()?;
         tracing::warn!(pod = %format!("{}/{}", pod.metadata.namespace.as_deref().unwrap_or_default(),
             pod.metadata.name.as_deref().unwrap_or_default()), reason = refused.reason, "pod refused: {}", refused.message);
         let message = refused
@@ -264,6 +266,8 @@ impl Manager {
             "OutOfcpu" => "OutOfcpu",
             "OutOfmemory" => "OutOfmemory",
             "NodeAffinity" => "NodeAffinity",
+            "SysctlForbidden" => "SysctlForbidden",
+            "AppArmor" => "AppArmor",
             _ => "OutOfResources",
         };
         self.ctx

@@ -11,6 +11,7 @@
 
 mod act;
 mod admit;
+mod admit_security;
 mod dirs;
 mod events;
 mod http;
@@ -20,6 +21,7 @@ mod machine;
 mod manager;
 mod node_status;
 pub mod pod;
+mod services;
 pub mod spec;
 mod volumes;
 mod worker;
@@ -48,6 +50,12 @@ pub struct KubeletConfig {
     /// A directory of the kubelet's own on tmpfs: volumes of Secrets and ConfigMaps, termination messages.
     pub run_dir: PathBuf,
     pub profile: Profile,
+    /// Where `Localhost` seccomp profiles are.
+    pub seccomp_dir: PathBuf,
+    /// Containers that say nothing get the seccomp profile `RuntimeDefault`, where the kernel filters at all.
+    pub seccomp_default: bool,
+    /// Sysctls that pods may set beside the safe ones; `*` at the end stands for any rest.
+    pub allowed_unsafe_sysctls: Vec<String>,
 }
 
 /// What the kubelet works with; node.rs hands them over.
@@ -74,6 +82,8 @@ struct Context {
     logs: LogProfile,
     /// Something the node's object shows has changed.
     node_changed: Arc<Notify>,
+    policy: spec::security::SecurityPolicy,
+    services: services::Services,
 }
 
 /// Clones share one kubelet.
@@ -98,6 +108,7 @@ impl Kubelet {
         ));
         let (recorder, recording) =
             events::Recorder::new(parts.client.clone(), config.node_name.clone(), stop.clone());
+        let (services, watching) = services::Services::new(parts.client.clone(), stop.clone());
         let ctx = Arc::new(Context {
             node_name: config.node_name.clone(),
             client: parts.client.clone(),
@@ -114,6 +125,13 @@ impl Kubelet {
             pods_max: config.profile.pods_max,
             logs: config.profile.logs.clone(),
             node_changed: Arc::new(Notify::new()),
+            policy: spec::security::SecurityPolicy {
+                seccomp_dir: config.seccomp_dir,
+                seccomp_default: config.seccomp_default && crate::runtime::seccomp::supported(),
+                apparmor: admit_security::apparmor(),
+                allowed_unsafe_sysctls: config.allowed_unsafe_sysctls,
+            },
+            services,
         });
         let pods = Arc::new(manager::Pods::default());
         let router = http::router(ctx.clone(), pods.clone());
@@ -128,7 +146,7 @@ impl Kubelet {
         );
         let managing = manager::run(ctx, pods, parts.events, stop);
         let running = async move {
-            tokio::join!(node, managing, recording);
+            tokio::join!(node, managing, recording, watching);
         };
         (Kubelet { router }, running)
     }

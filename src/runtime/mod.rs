@@ -15,6 +15,7 @@ mod connection;
 mod exec;
 pub mod logs;
 mod protocol;
+pub mod seccomp;
 mod shim;
 mod spec;
 mod types;

@@ -32,6 +32,8 @@ pub struct SandboxSpec {
     pub resolv_conf: String,
     /// Kernel settings inside the pod's namespaces.
     pub sysctls: Vec<(String, String)>,
+    /// The containers see each other's processes.
+    pub share_process_namespace: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +72,23 @@ pub struct Security {
     /// Names without `CAP_`; `ALL` is understood.
     pub capabilities_add: Vec<String>,
     pub capabilities_drop: Vec<String>,
+    pub seccomp: Seccomp,
+    /// Loaded AppArmor profile; `None`: none.
+    pub apparmor: Option<String>,
+    /// `procMount: Unmasked`: nothing of /proc and /sys is masked or read-only.
+    pub unmasked: bool,
+    /// `supplementalGroupsPolicy: Strict`: groups of the image do not count.
+    pub strict_groups: bool,
+}
+
+/// Which system calls a container may make.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Seccomp {
+    #[default]
+    Unconfined,
+    RuntimeDefault,
+    /// A profile on this node.
+    Localhost(PathBuf),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,6 +146,16 @@ pub struct ContainerStatus {
     /// 64 hexadecimal digits, as in `containerID: coracle://<id>`.
     pub id: String,
     pub state: ContainerState,
+    /// Who its first process began as; known once it has.
+    pub user: Option<ProcessUser>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessUser {
+    pub uid: u32,
+    pub gid: u32,
+    /// With the primary one.
+    pub groups: Vec<u32>,
 }
 
 /// A pod with a living shim.

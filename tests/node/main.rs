@@ -6,11 +6,13 @@ mod busybox;
 mod common;
 
 mod adoption;
+mod identity;
 mod images;
 mod lifecycle;
 mod logs;
 mod refusals;
 mod reset;
+mod security;
 mod streams;
 
 use common::TestNode;
@@ -47,6 +49,8 @@ fn main() -> ExitCode {
         ("logs", logs::TESTS),
         ("streams", streams::TESTS),
         ("images", images::TESTS),
+        ("security", security::TESTS),
+        ("identity", identity::TESTS),
         ("adoption", adoption::TESTS),
         ("refusals", refusals::TESTS),
         ("reset", reset::TESTS),

@@ -58,6 +58,8 @@ pub fn run(args: &DemoArgs) -> Outcome {
         pod_cidr: place.record.network.pod_cidr,
         cgroup_root: place.record.cgroup_root.clone(),
         profile,
+        seccomp_default: true,
+        allowed_unsafe_sysctls: Vec::new(),
     };
     let wait = !args.once && std::io::stdout().is_terminal();
     let runtime = runtime(&config.profile)?;

@@ -122,6 +122,7 @@ impl Worker {
             Sandbox::Alive { ip } => ip.clone(),
             _ => String::new(),
         };
+        let services = ctx.services.variables(&pod).await;
         let inputs = ContainerInputs {
             pod: &pod,
             container,
@@ -130,8 +131,13 @@ impl Worker {
             node: &ctx.facts,
             pod_ip: &pod_ip,
             logs: &ctx.logs,
+            services: &services,
+            policy: &ctx.policy,
         };
         let draft = draft(&inputs).map_err(|e| config(e.to_string()))?;
+        if let crate::runtime::Seccomp::Localhost(path) = &draft.security.seccomp {
+            crate::runtime::seccomp::check(path).map_err(create)?;
+        }
         let mut mounts = volumes::mounts(&draft.mounts, &self.volume_paths())
             .map_err(|e| config(e.to_string()))?;
         mounts.extend(

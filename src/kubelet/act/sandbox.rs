@@ -50,7 +50,7 @@ impl Worker {
             );
             self.event(None, Kind::Warning, "MissingClusterDNS", message);
         }
-        let spec = sandbox_spec(&pod, &ctx.facts.name, &host_resolv_conf());
+        let spec = sandbox_spec(&pod, &ctx.facts.name, &host_resolv_conf())?;
         let sandbox = ctx
             .runtime
             .create_sandbox(&spec)

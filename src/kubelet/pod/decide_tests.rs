@@ -43,6 +43,7 @@ fn run(name: &str, attempt: u32, state: ContainerState) -> ContainerStatus {
         },
         id: format!("{name}{attempt}"),
         state,
+        user: None,
     }
 }
 
@@ -59,6 +60,7 @@ pub fn sandbox(containers: Vec<ContainerStatus>) -> SandboxStatus {
             cgroup: String::new(),
             resolv_conf: String::new(),
             sysctls: Vec::new(),
+            share_process_namespace: false,
         },
         pid: 1,
         containers,

@@ -124,6 +124,8 @@ pub struct Record {
     pub here: bool,
     /// The exited run is no longer held by the runtime.
     pub released: bool,
+    /// Who the newest run began as.
+    pub user: Option<runtime::ProcessUser>,
 }
 
 impl Record {
@@ -173,6 +175,9 @@ impl Record {
     pub fn observe(&mut self, status: &runtime::ContainerStatus) {
         if self.attempt() != Some(status.run.attempt) || matches!(self.run, Run::Ended(_)) {
             return;
+        }
+        if status.user.is_some() {
+            self.user.clone_from(&status.user);
         }
         match &status.state {
             runtime::ContainerState::Running { started_at_ms, .. } => {
@@ -434,12 +439,24 @@ impl PodState {
     }
 }
 
+fn user_from_status(status: &ContainerStatus) -> Option<runtime::ProcessUser> {
+    let user = status.user.as_ref()?.linux.as_ref()?;
+    let id = |value: i64| u32::try_from(value).ok();
+    let groups = user.supplemental_groups.iter().flatten();
+    Some(runtime::ProcessUser {
+        uid: id(user.uid)?,
+        gid: id(user.gid)?,
+        groups: groups.filter_map(|group| id(*group)).collect(),
+    })
+}
+
 fn record_from_status(status: &ContainerStatus) -> Record {
     let attempt = u32::try_from(status.restart_count).unwrap_or(0);
     let mut record = Record {
         image: status.image.clone(),
         image_id: status.image_id.clone(),
         released: true,
+        user: user_from_status(status),
         ..Record::default()
     };
     let state = status.state.clone().unwrap_or_default();

@@ -6,7 +6,8 @@ use super::phase::{Phase, phase};
 use super::state::{Ended, ImageState, PodState, Record, Run, Sandbox, containers, is_sidecar};
 use k8s_openapi::api::core::v1::{
     Container, ContainerState, ContainerStateRunning, ContainerStateTerminated,
-    ContainerStateWaiting, ContainerStatus, HostIP, Pod, PodIP, PodStatus,
+    ContainerStateWaiting, ContainerStatus, ContainerUser, HostIP, LinuxContainerUser, Pod, PodIP,
+    PodStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -106,7 +107,18 @@ fn container_status(
         started: Some(running),
         state: Some(current),
         last_state: Some(last.unwrap_or_default()),
+        user: record.user.as_ref().map(user),
         ..ContainerStatus::default()
+    }
+}
+
+fn user(user: &crate::runtime::ProcessUser) -> ContainerUser {
+    ContainerUser {
+        linux: Some(LinuxContainerUser {
+            uid: user.uid.into(),
+            gid: user.gid.into(),
+            supplemental_groups: Some(user.groups.iter().map(|g| i64::from(*g)).collect()),
+        }),
     }
 }
 

@@ -19,10 +19,12 @@ pub struct Inputs<'a> {
     pub node: &'a NodeFacts,
     pub hostname: &'a str,
     pub pod_ip: &'a str,
+    /// Variables that tell of services; whatever the pod sets wins.
+    pub services: &'a [(String, String)],
 }
 
-/// The variables by name: the image's, then `envFrom`, then `env`, later ones winning. The second map holds only what
-/// the pod itself sets: `$(NAME)` in commands refers to these.
+/// The variables by name: the image's, services', then `envFrom`, then `env`, later ones winning. The second map holds
+/// them without the image's: `$(NAME)` in values and commands refers to these, a pod's own before a service's.
 pub fn environment(
     inputs: &Inputs,
 ) -> Result<(Vec<String>, BTreeMap<String, String>), ConfigError> {
@@ -43,6 +45,10 @@ pub fn environment(
         set(name, value.to_string());
     }
     let mut own: BTreeMap<String, String> = BTreeMap::new();
+    for (name, value) in inputs.services {
+        own.insert(name.clone(), value.clone());
+        set(name, value.clone());
+    }
     for (name, value) in env_from(inputs)? {
         own.insert(name.clone(), value.clone());
         set(&name, value);
@@ -248,6 +254,10 @@ mod tests {
             node: &node,
             hostname: "p",
             pod_ip: "10.42.0.9",
+            services: &[
+                ("K_SERVICE_HOST".to_string(), "10.43.0.1".to_string()),
+                ("P_k".to_string(), "hidden".to_string()),
+            ],
         })
         .map(|(list, _)| list)
     }
@@ -269,7 +279,7 @@ mod tests {
                 "envFrom": [{"prefix": "P_", "configMapRef": {"name": "cm"}}, {"configMapRef": {"name": "cm"}}],
                 "env": [
                     {"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
-                    {"name": "URL", "value": "http://$(IP)/$(P_k)"},
+                    {"name": "URL", "value": "http://$(IP)/$(P_k)@$(K_SERVICE_HOST)"},
                     {"name": "PW", "valueFrom": {"secretKeyRef": {"name": "sec", "key": "s"}}},
                     {"name": "NONE", "valueFrom": {"secretKeyRef": {"name": "no", "key": "s", "optional": true}}}
                 ]}),
@@ -282,11 +292,12 @@ mod tests {
                 "PATH=/bin",
                 "HOSTNAME=p",
                 "FROM=map",
-                "P_FROM=map",
+                "K_SERVICE_HOST=10.43.0.1",
                 "P_k=v",
+                "P_FROM=map",
                 "k=v",
                 "IP=10.42.0.9",
-                "URL=http://10.42.0.9/v",
+                "URL=http://10.42.0.9/v@10.43.0.1",
                 "PW=secret"
             ]
         );

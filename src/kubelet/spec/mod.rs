@@ -13,6 +13,7 @@ pub mod env;
 pub mod fields;
 pub mod resources;
 pub mod security;
+pub mod service_env;
 pub mod volumes;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};

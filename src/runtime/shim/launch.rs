@@ -2,10 +2,14 @@
 //! The process it leaves behind becomes the shim's child (the shim is a subreaper).
 
 use super::controllers::Controllers;
+use super::device_guard;
 use super::diagnostics::explained;
+use super::privileges::Privileges;
 use super::sys;
-use crate::runtime::types::{ContainerSpec, ExecSpec};
-use crate::runtime::{spec, users};
+use crate::runtime::spec::Pids;
+use crate::runtime::spec::capabilities::capabilities;
+use crate::runtime::types::{ContainerSpec, ExecSpec, ProcessUser};
+use crate::runtime::{seccomp, spec, users};
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::oci_spec::runtime::Spec;
 use libcontainer::syscall::syscall::SyscallType;
@@ -24,9 +28,16 @@ const MESSAGE_BYTES_MAX: u64 = 16 * 1024;
 /// Device nodes handed to a privileged container.
 const DEVICES_MAX: usize = 4096;
 
-/// What the child reports: the process's id, or why there is none.
+/// What the child reports: the process, or why there is none.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Outcome(pub Result<i32, String>);
+pub struct Outcome(pub Result<Started, String>);
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Started {
+    pub pid: i32,
+    /// Who it runs as; not told for an exec.
+    pub user: Option<ProcessUser>,
+}
 
 /// Standard input, output and error of the new process.
 pub type Streams = [OwnedFd; 3];
@@ -36,7 +47,7 @@ pub type Streams = [OwnedFd; 3];
 pub struct Place<'a> {
     pub directory: &'a Path,
     pub hostname: &'a str,
-    pub host_pid: bool,
+    pub pids: Pids,
     pub unified: bool,
 }
 
@@ -59,7 +70,7 @@ impl Place<'_> {
 }
 
 /// Forks; `work` runs in the child.
-pub fn in_child(work: impl FnOnce() -> Result<i32, String>) -> std::io::Result<Child> {
+pub fn in_child(work: impl FnOnce() -> Result<Started, String>) -> std::io::Result<Child> {
     let (report, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
     if let Some(pid) = sys::fork()? {
         // On both sides: whoever comes second finds it done.
@@ -84,13 +95,21 @@ pub fn container(
     cgroup: &str,
     container: &ContainerSpec,
     streams: Streams,
-) -> Result<i32, String> {
+) -> Result<Started, String> {
     let controllers = place.unified.then(|| Controllers::of(cgroup));
     if let Some(controllers) = &controllers {
         controllers.suffice(&container.resources)?;
     }
+    // libcontainer leaves the groups of whoever started the node where a container has none of its own.
+    nix::unistd::setgroups(&[]).map_err(|e| format!("leaving the node's groups: {e}"))?;
+    let devices_guarded = guard_devices(place, cgroup, container);
+    let names = capabilities(&container.security, last_capability(), devices_guarded)?;
+    let privileges = Privileges {
+        filter: seccomp::filter(&container.security.seccomp, &names)?,
+        capabilities: names,
+    };
     let root = &container.root_fs.merged;
-    mount_root(container, place.unified)?;
+    mount_root(container, devices_guarded)?;
     let user = users::resolve(
         &container.security,
         &users::read_below(root, "etc/passwd"),
@@ -101,7 +120,7 @@ pub fn container(
         directory: place.directory,
         shim_pid,
         hostname: place.hostname,
-        host_pid: place.host_pid,
+        pids: place.pids,
         cgroup,
         unified: controllers.map(|has| spec::Unified {
             cpu: has.cpu,
@@ -112,19 +131,16 @@ pub fn container(
         } else {
             Vec::new()
         },
-        last_capability: fs::read_to_string("/proc/sys/kernel/cap_last_cap")
-            .ok()
-            .and_then(|text| text.trim().parse().ok())
-            .unwrap_or(37),
         oom_score_adj: reachable_oom_score_adj(container.resources.oom_score_adj)?,
     };
-    let config = spec::config(container, &user, &pod)?;
+    let config = spec::config(container, &user, &pod);
     let bundle = place.bundle(id);
     fs::create_dir_all(&bundle)
         .and_then(|()| fs::create_dir_all(place.containers()))
         .and_then(|()| fs::write(bundle.join("config.json"), config.to_string()))
         .map_err(|e| format!("writing {}: {e}", bundle.display()))?;
-    launched(container.tty, |launcher| {
+    privileges.store(&bundle)?;
+    let pid = launched(container.tty, privileges, |launcher| {
         let mut made = builder(place, id, launcher, streams)?
             .as_init(&bundle)
             .with_systemd(false)
@@ -134,11 +150,24 @@ pub fn container(
         let pid = made.pid().ok_or("the container has no process")?.as_raw();
         made.start().map_err(|e| reason(&e))?;
         Ok(pid)
+    })?;
+    Ok(Started {
+        pid,
+        user: Some(ProcessUser {
+            uid: user.uid,
+            gid: user.gid,
+            groups: user.additional_gids,
+        }),
     })
 }
 
 /// Runs one more process in a container; returns its id.
-pub fn exec(place: &Place<'_>, id: &str, spec: &ExecSpec, streams: Streams) -> Result<i32, String> {
+pub fn exec(
+    place: &Place<'_>,
+    id: &str,
+    spec: &ExecSpec,
+    streams: Streams,
+) -> Result<Started, String> {
     let bundle = place.bundle(id);
     let text = fs::read_to_string(bundle.join("config.json"))
         .map_err(|e| format!("reading the container's configuration: {e}"))?;
@@ -153,10 +182,12 @@ pub fn exec(place: &Place<'_>, id: &str, spec: &ExecSpec, streams: Streams) -> R
     {
         env.push("TERM=xterm".into());
     }
+    let privileges = Privileges::load(&bundle)?;
+    nix::unistd::setgroups(&[]).map_err(|e| format!("leaving the node's groups: {e}"))?;
     let file = bundle.join(format!("exec-{}.json", std::process::id()));
     fs::write(&file, process.to_string())
         .map_err(|e| format!("writing {}: {e}", file.display()))?;
-    let result = launched(spec.tty, |launcher| {
+    let result = launched(spec.tty, privileges, |launcher| {
         builder(place, id, launcher, streams)?
             .as_tenant()
             .with_detach(true)
@@ -166,7 +197,7 @@ pub fn exec(place: &Place<'_>, id: &str, spec: &ExecSpec, streams: Streams) -> R
             .map_err(|e| reason(&e))
     });
     let _ = fs::remove_file(file);
-    result
+    result.map(|pid| Started { pid, user: None })
 }
 
 fn builder(
@@ -188,12 +219,17 @@ fn builder(
 }
 
 /// Runs `build` and waits until the new process has become the wanted program, or says why it has not.
-fn launched(tty: bool, build: impl FnOnce(Launcher) -> Result<i32, String>) -> Result<i32, String> {
+fn launched(
+    tty: bool,
+    privileges: Privileges,
+    build: impl FnOnce(Launcher) -> Result<i32, String>,
+) -> Result<i32, String> {
     let (read, write) =
         nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(|e| e.to_string())?;
     let launcher = Launcher {
         status: write.as_raw_fd(),
         tty,
+        privileges,
     };
     let built = explained(|| build(launcher));
     drop(write);
@@ -239,8 +275,26 @@ fn reachable_oom_score_adj(wanted: i32) -> Result<i32, String> {
     }
 }
 
-/// Without a device controller (v2) no device node that an image brings along may work.
-fn mount_root(container: &ContainerSpec, unified: bool) -> Result<(), String> {
+/// The highest number this kernel knows; 37 is that of Linux 3.16 to 5.7.
+fn last_capability() -> usize {
+    fs::read_to_string("/proc/sys/kernel/cap_last_cap")
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(37)
+}
+
+/// Whether something keeps the container from devices: a controller on v1, our program on v2. A kernel without
+/// CONFIG_CGROUP_BPF has neither there.
+fn guard_devices(place: &Place<'_>, cgroup: &str, container: &ContainerSpec) -> bool {
+    if !place.unified {
+        return true;
+    }
+    !container.security.privileged
+        && device_guard::guard(Path::new(&format!("/sys/fs/cgroup{cgroup}"))).is_ok()
+}
+
+/// Where nothing else keeps the container from devices, no device node that an image brings along may work.
+fn mount_root(container: &ContainerSpec, devices_guarded: bool) -> Result<(), String> {
     let root = &container.root_fs;
     // Both separate entries in overlayfs' options.
     let escape = |path: &Path| {
@@ -261,7 +315,7 @@ fn mount_root(container: &ContainerSpec, unified: bool) -> Result<(), String> {
         Some("overlay"),
         &root.merged,
         Some("overlay"),
-        if unified && !container.security.privileged {
+        if !devices_guarded && !container.security.privileged {
             MsFlags::MS_NODEV
         } else {
             MsFlags::empty()
@@ -333,6 +387,7 @@ fn host_devices() -> Vec<serde_json::Value> {
 struct Launcher {
     status: RawFd,
     tty: bool,
+    privileges: Privileges,
 }
 
 impl Launcher {
@@ -370,6 +425,10 @@ impl Executor for Launcher {
         let args: Result<Vec<CString>, _> = args.into_iter().map(CString::new).collect();
         let args = args.map_err(|_| ExecutorError::InvalidArg)?;
         let program = args.first().ok_or(ExecutorError::InvalidArg)?;
+        if let Err(message) = self.privileges.take_on() {
+            self.say(&message);
+            return Err(ExecutorError::Other(message));
+        }
         let Err(error) = nix::unistd::execvp(program, &args);
         let message = format!("exec {program:?}: {}", error.desc().to_lowercase());
         self.say(&message);

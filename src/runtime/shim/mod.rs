@@ -9,9 +9,12 @@
 mod clients;
 mod container;
 mod controllers;
+mod device_guard;
 mod diagnostics;
 mod launch;
 mod namespaces;
+mod pod_init;
+mod privileges;
 mod server;
 mod sys;
 
@@ -91,6 +94,11 @@ fn prepare(directory: &Path) -> Result<server::Server, String> {
     std::env::set_current_dir("/").map_err(|e| at("chdir", &e))?;
     sys::become_subreaper().map_err(|e| at("child subreaper", &e))?;
     namespaces::enter(&config.spec, directory)?;
+    let pod_init = if config.spec.share_process_namespace && !config.spec.host_pid {
+        Some(pod_init::start(directory)?)
+    } else {
+        None
+    };
     let signals = sys::child_signals().map_err(|e| at("signalfd", &e))?;
     let socket = directory.join(SOCKET_FILE);
     let _ = std::fs::remove_file(&socket);
@@ -108,5 +116,6 @@ fn prepare(directory: &Path) -> Result<server::Server, String> {
         layout,
         listener,
         signals,
+        pod_init,
     ))
 }

@@ -8,6 +8,13 @@ use std::path::Path;
 /// As containerd mounts a pod's `/dev/shm`.
 const SHM_OPTIONS: &str = "mode=1777,size=65536k";
 
+/// What containerd opens in a pod's own network (`enable_unprivileged_ports`, `enable_unprivileged_icmp`): a port below
+/// 1024 and a ping disturb nobody there, and a server need not be root for them.
+const OPEN_NETWORK: [(&str, &str); 2] = [
+    ("net.ipv4.ip_unprivileged_port_start", "0"),
+    ("net.ipv4.ping_group_range", "0 2147483647"),
+];
+
 /// Unshares and furnishes; `directory` is the pod's run directory.
 pub fn enter(spec: &SandboxSpec, directory: &Path) -> Result<(), String> {
     let mut flags = CloneFlags::CLONE_NEWNS;
@@ -52,6 +59,12 @@ pub fn enter(spec: &SandboxSpec, directory: &Path) -> Result<(), String> {
         )
     };
     result.map_err(|e| format!("mounting the pod's /dev/shm: {e}"))?;
+    if !spec.host_network {
+        for (name, value) in OPEN_NETWORK {
+            // A kernel without the setting has nothing to open.
+            let _ = sysctl(spec, name, value);
+        }
+    }
     spec.sysctls
         .iter()
         .try_for_each(|(name, value)| sysctl(spec, name, value))

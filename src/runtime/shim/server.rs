@@ -4,11 +4,12 @@ mod removal;
 
 use super::clients::{Client, STREAMS};
 use super::container::{Container, drain, streams};
-use super::launch::{self, Child, Outcome, Place};
+use super::launch::{self, Child, Outcome, Place, Started};
 use super::sys;
 use crate::runtime::cgroups::Layout;
 use crate::runtime::logs::LogWriter;
 use crate::runtime::protocol::{FromShim, Request, Response, ShimConfig};
+use crate::runtime::spec::Pids;
 use crate::runtime::types::{
     ContainerSpec, ContainerState, ContainerStatus, ExecSpec, Exit, RunId,
 };
@@ -65,6 +66,8 @@ pub struct Server {
     /// Process and the client that waits for it.
     execs: Vec<(i32, u64)>,
     unclaimed: VecDeque<(i32, i32, Option<i32>)>,
+    /// First process of the pod's own process namespace, where its containers share one.
+    pod_init: Option<i32>,
 }
 
 enum Ready {
@@ -86,6 +89,7 @@ impl Server {
         layout: Layout,
         listener: UnixListener,
         signals: SignalFd,
+        pod_init: Option<i32>,
     ) -> Server {
         Server {
             config,
@@ -99,6 +103,7 @@ impl Server {
             launches: Vec::new(),
             execs: Vec::new(),
             unclaimed: VecDeque::new(),
+            pod_init,
         }
     }
 
@@ -220,7 +225,11 @@ impl Server {
         Place {
             directory: &self.directory,
             hostname: &self.config.spec.hostname,
-            host_pid: self.config.spec.host_pid,
+            pids: match self.pod_init {
+                _ if self.config.spec.host_pid => Pids::Host,
+                Some(init) => Pids::Shared { init },
+                None => Pids::Own,
+            },
             unified: self.layout == Layout::Unified,
         }
     }
@@ -251,6 +260,7 @@ impl Server {
                     pid: 0,
                     started_at_ms,
                 },
+                user: None,
             },
             cgroup,
             merged: spec.root_fs.merged.clone(),
@@ -362,12 +372,13 @@ impl Server {
             |outcome| outcome.0,
         );
         match (launch.purpose, outcome) {
-            (Purpose::Start { run, message }, Ok(pid)) => {
+            (Purpose::Start { run, message }, Ok(Started { pid, user })) => {
                 let Some(container) = self.containers.iter_mut().find(|c| c.status.run == run)
                 else {
                     return;
                 };
                 container.pid = Some(pid);
+                container.status.user = user;
                 container.status.state = ContainerState::Running {
                     pid,
                     started_at_ms: launch.started_at_ms,
@@ -379,7 +390,7 @@ impl Server {
                 self.failed(&run, launch.started_at_ms, &text);
                 self.reply(launch.client, message, Response::Failed(text));
             }
-            (Purpose::Exec { message }, Ok(pid)) => {
+            (Purpose::Exec { message }, Ok(Started { pid, .. })) => {
                 self.execs.push((pid, launch.client));
                 self.reply(launch.client, message, Response::Done);
             }
@@ -447,6 +458,10 @@ impl Server {
 
     fn exited(&mut self, at: usize, code: i32, signal: Option<i32>) {
         let container = &mut self.containers[at];
+        if self.pod_init.is_some() || self.config.spec.host_pid {
+            // With a namespace of its own the kernel does this; as containerd for all others.
+            self.layout.signal_all(&container.cgroup);
+        }
         drain(container, u32::MAX);
         if let Some(mut log) = container.log.take() {
             log.finish();

@@ -7,6 +7,7 @@
 mod containers;
 mod defaults;
 mod quality;
+mod security;
 mod unsupported;
 mod update;
 mod validate;

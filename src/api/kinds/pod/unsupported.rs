@@ -24,18 +24,8 @@ fn named(value: &Value) -> bool {
 fn is_false(value: &Value) -> bool {
     value == false
 }
-/// No system call filter is applied yet: whoever asks for one must not believe to have it.
-fn filtered(value: &Value) -> bool {
-    given(value) && value != "Unconfined"
-}
-fn not_default(value: &Value) -> bool {
-    given(value) && value != "Default"
-}
 fn not_none(value: &Value) -> bool {
     given(value) && value != "None"
-}
-fn strict(value: &Value) -> bool {
-    value == "Strict"
 }
 fn not_disabled(value: &Value) -> bool {
     given(value) && value != "Disabled"
@@ -52,9 +42,7 @@ const FIELDS: &[(&str, Asked)] = &[
     ("spec.activeDeadlineSeconds", named),
     ("spec.affinity", given),
     ("spec.ephemeralContainers", given),
-    ("spec.hostAliases", given),
     ("spec.hostUsers", is_false),
-    ("spec.hostnameOverride", given),
     ("spec.os.name", not_linux),
     ("spec.overhead", given),
     ("spec.priorityClassName", not_system_class),
@@ -64,26 +52,15 @@ const FIELDS: &[(&str, Asked)] = &[
     ("spec.runtimeClassName", given),
     ("spec.schedulingGates", given),
     ("spec.schedulingGroup", given),
-    ("spec.setHostnameAsFQDN", given),
-    ("spec.shareProcessNamespace", given),
-    ("spec.subdomain", given),
     ("spec.topologySpreadConstraints", given),
     ("spec.workloadRef", given),
-    ("spec.securityContext.appArmorProfile", given),
     ("spec.securityContext.fsGroup", named),
     ("spec.securityContext.fsGroupChangePolicy", given),
     ("spec.securityContext.seLinuxChangePolicy", given),
     ("spec.securityContext.seLinuxOptions", given),
-    ("spec.securityContext.seccompProfile.type", filtered),
-    ("spec.securityContext.supplementalGroupsPolicy", strict),
-    ("spec.securityContext.sysctls", given),
     ("spec.securityContext.windowsOptions", given),
     (
         "spec.initContainers|containers[].env[].valueFrom.fileKeyRef",
-        named,
-    ),
-    (
-        "spec.initContainers|containers[].env[].valueFrom.resourceFieldRef",
         named,
     ),
     ("spec.initContainers|containers[].lifecycle", given),
@@ -94,20 +71,8 @@ const FIELDS: &[(&str, Asked)] = &[
     ("spec.initContainers|containers[].restartPolicy", given),
     ("spec.initContainers|containers[].restartPolicyRules", given),
     (
-        "spec.initContainers|containers[].securityContext.appArmorProfile",
-        given,
-    ),
-    (
-        "spec.initContainers|containers[].securityContext.procMount",
-        not_default,
-    ),
-    (
         "spec.initContainers|containers[].securityContext.seLinuxOptions",
         given,
-    ),
-    (
-        "spec.initContainers|containers[].securityContext.seccompProfile.type",
-        filtered,
     ),
     (
         "spec.initContainers|containers[].securityContext.windowsOptions",
@@ -232,7 +197,7 @@ mod tests {
         let pod = json!({"spec": {
             "affinity": {}, "hostUsers": true, "shareProcessNamespace": false,
             "topologySpreadConstraints": [{}],
-            "securityContext": {"fsGroup": 0, "seccompProfile": {"type": "RuntimeDefault"}},
+            "securityContext": {"fsGroup": 0, "seLinuxOptions": {"level": "x"}},
             "initContainers": [{"restartPolicy": "Always"}],
             "containers": [{"ports": [{"hostPort": 80}]}, {"livenessProbe": {}, "volumeMounts": [{"subPath": ""}, {"subPath": "x"}]}],
             "volumes": [{"emptyDir": {}}, {"persistentVolumeClaim": {}}],
@@ -244,7 +209,7 @@ mod tests {
             [
                 "spec.topologySpreadConstraints",
                 "spec.securityContext.fsGroup",
-                "spec.securityContext.seccompProfile.type",
+                "spec.securityContext.seLinuxOptions",
                 "spec.containers[1].livenessProbe",
                 "spec.initContainers[0].restartPolicy",
                 "spec.containers[1].volumeMounts[1].subPath",
