@@ -230,7 +230,7 @@ mod tests {
             ),
             (
                 json!({"subdomain": "d".repeat(40), "setHostnameAsFQDN": true}),
-                Err("is too long (64 characters is the max, 70 characters requested)"),
+                Err("is too long (64 characters is the max, 69 characters requested)"),
             ),
         ] {
             let mut spec = json!({"containers": []});

@@ -35,6 +35,8 @@ pub fn start(directory: &Path) -> Result<i32, String> {
 fn be(root: &Path) -> nix::Result<()> {
     sys::die_with_parent()?;
     sys::rename(c"pod-init");
+    // The starting side waits for the end of what the shim says.
+    sys::detach_standard_streams().map_err(|_| nix::Error::EIO)?;
     let _ = sys::close_inherited();
     unshare(CloneFlags::CLONE_NEWNS)?;
     let (none, quiet) = (None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE);
