@@ -4,7 +4,7 @@
 use super::architecture::Architecture;
 use super::{Action, Condition, Operator, Policy};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The kernel's `BPF_MAXINSNS`.
 const INSTRUCTIONS_MAX: usize = 4096;
@@ -127,7 +127,7 @@ fn section(policy: &Policy, architecture: Architecture) -> Vec<Instruction> {
 /// Where each outcome begins; it holds until the next one. The first begins at 0.
 fn intervals(policy: &Policy, architecture: Architecture) -> Vec<(u32, Outcome)> {
     let mut calls: BTreeMap<u32, Outcome> = BTreeMap::new();
-    let mut settled: BTreeMap<u32, ()> = BTreeMap::new();
+    let mut settled: BTreeSet<u32> = BTreeSet::new();
     for rule in &policy.rules {
         for number in rule.names.iter().filter_map(|n| architecture.number(n)) {
             let outcome = calls
@@ -135,7 +135,7 @@ fn intervals(policy: &Policy, architecture: Architecture) -> Vec<(u32, Outcome)>
                 .or_insert_with(|| Outcome::always(policy.default));
             if rule.conditions.is_empty() {
                 // The first rule without conditions is the answer where no condition holds.
-                if settled.insert(number, ()).is_none() {
+                if settled.insert(number) {
                     outcome.otherwise = rule.action;
                 }
             } else {
@@ -160,7 +160,6 @@ fn intervals(policy: &Policy, architecture: Architecture) -> Vec<(u32, Outcome)>
             begin(next, &default);
         }
     }
-    // Replacing the outcome at 0 may have made it equal to its successor; that costs a step, nothing else.
     starts
 }
 

@@ -80,3 +80,52 @@ fn bpf<T>(command: libc::c_int, attributes: &T) -> io::Result<i32> {
     }
     i32::try_from(result).map_err(io::Error::other)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::process::Command;
+
+    /// A cgroup v2 tree beside v1 ones takes the program as well.
+    #[test]
+    fn a_guarded_process_opens_only_the_default_devices() {
+        let root = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]
+            .into_iter()
+            .map(Path::new)
+            .find(|root| root.join("cgroup.subtree_control").exists());
+        let Some(root) = root.filter(|_| nix::unistd::geteuid().is_root()) else {
+            eprintln!("needs root and a cgroup v2");
+            return;
+        };
+        let cgroup = root.join(format!("coracle-device-test-{}", std::process::id()));
+        std::fs::create_dir(&cgroup).unwrap();
+        let guarded = guard(&cgroup);
+        let script = format!(
+            "echo $$ > {}/cgroup.procs; head -c1 /dev/zero > /dev/null && echo zero; \
+             rm -f $1; mknod $1 c 1 1 && echo made; head -c1 $1 > /dev/null && echo opened",
+            cgroup.display()
+        );
+        let node = std::env::temp_dir().join(format!("coracle-device-{}", std::process::id()));
+        let ran = Command::new("sh")
+            .args(["-c", &script, "sh"])
+            .arg(&node)
+            .output()
+            .unwrap();
+        let _ = std::fs::remove_file(&node);
+        let emptied = (0..1000).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            std::fs::remove_dir(&cgroup).is_ok()
+        });
+        assert!(emptied, "{} stays", cgroup.display());
+        if guarded
+            .as_ref()
+            .is_err_and(|e| matches!(e.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)))
+        {
+            eprintln!("this kernel has no CONFIG_CGROUP_BPF");
+            return;
+        }
+        guarded.unwrap();
+        assert_eq!(String::from_utf8_lossy(&ran.stdout), "zero\nmade\n");
+    }
+}

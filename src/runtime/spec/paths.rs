@@ -1,8 +1,10 @@
-//! What of /proc and /sys a container without privileges does not see or cannot write.
+//! What of /proc and /sys a container without privileges does not see or cannot write: kubelet's
+//! `ConvertToRuntimeMaskedPaths`, which says the same as containerd and a little more.
 
-pub const MASKED: [&str; 10] = [
+pub const MASKED: [&str; 12] = [
     "/proc/acpi",
     "/proc/asound",
+    "/proc/interrupts",
     "/proc/kcore",
     "/proc/keys",
     "/proc/latency_stats",
@@ -10,6 +12,7 @@ pub const MASKED: [&str; 10] = [
     "/proc/timer_stats",
     "/proc/sched_debug",
     "/proc/scsi",
+    "/sys/devices/virtual/powercap",
     "/sys/firmware",
 ];
 
