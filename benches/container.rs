@@ -51,6 +51,7 @@ async fn measure(directory: &Path, config: RuntimeConfig) {
         resolv_conf: "nameserver 10.43.0.10\n".into(),
         sysctls: Vec::new(),
         share_process_namespace: false,
+        first_user: None,
     };
     let pid = runtime.create_sandbox(&sandbox).await.unwrap().pid;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());

@@ -23,6 +23,7 @@ mod node_status;
 pub mod pod;
 mod services;
 pub mod spec;
+mod user_ranges;
 mod volumes;
 mod worker;
 

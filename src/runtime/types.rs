@@ -34,6 +34,8 @@ pub struct SandboxSpec {
     pub sysctls: Vec<(String, String)>,
     /// The containers see each other's processes.
     pub share_process_namespace: bool,
+    /// The pod's own users: the host's id of its user 0, with 65535 behind it. `None`: the host's users.
+    pub first_user: Option<u32>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

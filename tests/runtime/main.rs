@@ -80,6 +80,7 @@ impl Node {
             resolv_conf: "nameserver 10.43.0.10\n".into(),
             sysctls: Vec::new(),
             share_process_namespace: false,
+            first_user: None,
         };
         runtime.create_sandbox(&spec).await.unwrap();
         Node {

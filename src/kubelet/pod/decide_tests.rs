@@ -61,6 +61,7 @@ pub fn sandbox(containers: Vec<ContainerStatus>) -> SandboxStatus {
             resolv_conf: String::new(),
             sysctls: Vec::new(),
             share_process_namespace: false,
+            first_user: None,
         },
         pid: 1,
         containers,

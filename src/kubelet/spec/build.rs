@@ -36,6 +36,7 @@ pub fn sandbox_spec(
         cgroup: resources::cgroup(pod),
         resolv_conf: dns::resolv_conf(pod, host_resolv_conf),
         sysctls,
+        first_user: None,
         share_process_namespace: spec.and_then(|s| s.share_process_namespace) == Some(true),
     })
 }

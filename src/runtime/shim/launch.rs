@@ -5,7 +5,9 @@ use super::controllers::Controllers;
 use super::device_guard;
 use super::diagnostics::explained;
 use super::privileges::Privileges;
+use super::shifted::{self, Shifted};
 use super::sys;
+use super::user_namespace::IDS;
 use crate::runtime::spec::Pids;
 use crate::runtime::spec::capabilities::capabilities;
 use crate::runtime::types::{ContainerSpec, ExecSpec, ProcessUser};
@@ -15,6 +17,7 @@ use libcontainer::oci_spec::runtime::Spec;
 use libcontainer::syscall::syscall::SyscallType;
 use libcontainer::workload::{Executor, ExecutorError, ExecutorValidationError};
 use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, setns};
 use serde::{Deserialize, Serialize};
 use std::ffi::CString;
 use std::fs;
@@ -48,6 +51,8 @@ pub struct Place<'a> {
     pub directory: &'a Path,
     pub hostname: &'a str,
     pub pids: Pids,
+    /// Set where the pod has its own users.
+    pub first_user: Option<u32>,
     pub unified: bool,
 }
 
@@ -108,6 +113,14 @@ pub fn container(
         filter: seccomp::filter(&container.security.seccomp, &names)?,
         capabilities: names,
     };
+    let mut shifted = match place.first_user {
+        Some(first) => Some(Shifted::new(place.directory, first)?),
+        None => None,
+    };
+    let container = &match &mut shifted {
+        Some(shifted) => shifted.container(container)?,
+        None => container.clone(),
+    };
     let root = &container.root_fs.merged;
     mount_root(container, devices_guarded)?;
     let user = users::resolve(
@@ -115,12 +128,26 @@ pub fn container(
         &users::read_below(root, "etc/passwd"),
         &users::read_below(root, "etc/group"),
     )?;
-    make_working_directory(root, spec::working_directory(container))?;
+    let first_user = place.first_user.unwrap_or(0);
+    let ids = [user.uid, user.gid]
+        .into_iter()
+        .chain(user.additional_gids.iter().copied());
+    if let Some(id) = ids
+        .max()
+        .filter(|id| place.first_user.is_some() && *id >= IDS)
+    {
+        return Err(format!(
+            "user or group {id} is none of the {IDS} that a pod with `hostUsers: false` has"
+        ));
+    }
+    make_working_directory(root, spec::working_directory(container), first_user)?;
+    own_streams(&streams, first_user + user.uid)?;
     let pod = spec::Pod {
         directory: place.directory,
         shim_pid,
         hostname: place.hostname,
         pids: place.pids,
+        first_user,
         cgroup,
         unified: controllers.map(|has| spec::Unified {
             cpu: has.cpu,
@@ -140,7 +167,7 @@ pub fn container(
         .and_then(|()| fs::write(bundle.join("config.json"), config.to_string()))
         .map_err(|e| format!("writing {}: {e}", bundle.display()))?;
     privileges.store(&bundle)?;
-    let pid = launched(container.tty, privileges, |launcher| {
+    let pid = launched(place, container.tty, privileges, |launcher| {
         let mut made = builder(place, id, launcher, streams)?
             .as_init(&bundle)
             .with_systemd(false)
@@ -183,11 +210,13 @@ pub fn exec(
         env.push("TERM=xterm".into());
     }
     let privileges = Privileges::load(&bundle)?;
+    let user = process["user"]["uid"].as_u64().unwrap_or_default();
+    own_streams(&streams, user as u32)?;
     nix::unistd::setgroups(&[]).map_err(|e| format!("leaving the node's groups: {e}"))?;
     let file = bundle.join(format!("exec-{}.json", std::process::id()));
     fs::write(&file, process.to_string())
         .map_err(|e| format!("writing {}: {e}", file.display()))?;
-    let result = launched(spec.tty, privileges, |launcher| {
+    let result = launched(place, spec.tty, privileges, |launcher| {
         builder(place, id, launcher, streams)?
             .as_tenant()
             .with_detach(true)
@@ -220,13 +249,19 @@ fn builder(
 
 /// Runs `build` and waits until the new process has become the wanted program, or says why it has not.
 fn launched(
+    place: &Place<'_>,
     tty: bool,
     privileges: Privileges,
     build: impl FnOnce(Launcher) -> Result<i32, String>,
 ) -> Result<i32, String> {
     let (read, write) =
         nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(|e| e.to_string())?;
+    let user_namespace = match place.first_user {
+        Some(_) => Some(shifted::open(place.directory)?),
+        None => None,
+    };
     let launcher = Launcher {
+        user_namespace: user_namespace.as_ref().map(AsRawFd::as_raw_fd),
         status: write.as_raw_fd(),
         tty,
         privileges,
@@ -331,7 +366,7 @@ fn mount_root(container: &ContainerSpec, devices_guarded: bool) -> Result<(), St
 }
 
 /// Creates what is missing of `directory` below `root`. A symlink on the way is left to the container.
-fn make_working_directory(root: &Path, directory: &Path) -> Result<(), String> {
+fn make_working_directory(root: &Path, directory: &Path, first_user: u32) -> Result<(), String> {
     let mut at = root.to_owned();
     for part in directory.components() {
         match part {
@@ -347,8 +382,25 @@ fn make_working_directory(root: &Path, directory: &Path) -> Result<(), String> {
         match fs::symlink_metadata(&at) {
             Ok(found) if found.is_dir() => {}
             Ok(_) => return Ok(()),
-            Err(_) => fs::create_dir(&at).map_err(|e| format!("creating {}: {e}", at.display()))?,
+            Err(_) => fs::create_dir(&at)
+                .and_then(|()| std::os::unix::fs::lchown(&at, Some(first_user), Some(first_user)))
+                .map_err(|e| format!("creating {}: {e}", at.display()))?,
         }
+    }
+    Ok(())
+}
+
+/// A program that is not root may open its own output again, as /dev/stdout: runc's `fixStdioPermissions`.
+fn own_streams(streams: &Streams, user: u32) -> Result<(), String> {
+    for stream in streams {
+        let data = nix::sys::stat::fstat(stream.as_raw_fd()).map_err(|e| e.to_string())?;
+        // /dev/null is everybody's.
+        if data.st_rdev == nix::sys::stat::makedev(1, 3) || data.st_uid == user {
+            continue;
+        }
+        let user = Some(nix::unistd::Uid::from_raw(user));
+        nix::unistd::fchown(stream.as_raw_fd(), user, None)
+            .map_err(|e| format!("giving the container its streams: {e}"))?;
     }
     Ok(())
 }
@@ -385,6 +437,7 @@ fn host_devices() -> Vec<serde_json::Value> {
 /// Replaces the prepared process by the program, with containerd's wording where that fails.
 #[derive(Debug, Clone)]
 struct Launcher {
+    user_namespace: Option<RawFd>,
     status: RawFd,
     tty: bool,
     privileges: Privileges,
@@ -425,6 +478,13 @@ impl Executor for Launcher {
         let args: Result<Vec<CString>, _> = args.into_iter().map(CString::new).collect();
         let args = args.map_err(|_| ExecutorError::InvalidArg)?;
         let program = args.first().ok_or(ExecutorError::InvalidArg)?;
+        if let Some(namespace) = &self.user_namespace
+            && let Err(error) = setns(borrowed(namespace), CloneFlags::CLONE_NEWUSER)
+        {
+            let message = format!("entering the pod's user namespace: {error}");
+            self.say(&message);
+            return Err(ExecutorError::Other(message));
+        }
         if let Err(message) = self.privileges.take_on() {
             self.say(&message);
             return Err(ExecutorError::Other(message));

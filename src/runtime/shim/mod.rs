@@ -11,12 +11,15 @@ mod container;
 mod controllers;
 mod device_guard;
 mod diagnostics;
+mod idmap;
 mod launch;
 mod namespaces;
 mod pod_init;
 mod privileges;
 mod server;
+mod shifted;
 mod sys;
+mod user_namespace;
 
 use super::cgroups;
 use super::protocol::{CONFIG_FILE, PID_FILE, SOCKET_FILE, ShimConfig};

@@ -1,5 +1,6 @@
 //! The pod's namespaces: whatever the shim unshares, its containers join.
 
+use super::user_namespace;
 use crate::runtime::types::SandboxSpec;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
@@ -17,7 +18,7 @@ const OPEN_NETWORK: [(&str, &str); 2] = [
 
 /// Unshares and furnishes; `directory` is the pod's run directory.
 pub fn enter(spec: &SandboxSpec, directory: &Path) -> Result<(), String> {
-    let mut flags = CloneFlags::CLONE_NEWNS;
+    let mut flags = CloneFlags::empty();
     if !spec.host_network {
         // A pod on the host's network has the host's name, as upstream.
         flags |= CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWUTS;
@@ -25,7 +26,8 @@ pub fn enter(spec: &SandboxSpec, directory: &Path) -> Result<(), String> {
     if !spec.host_ipc {
         flags |= CloneFlags::CLONE_NEWIPC;
     }
-    unshare(flags).map_err(|e| format!("unsharing the pod's namespaces: {e} (root is needed)"))?;
+    let failed = |e| format!("unsharing the pod's namespaces: {e} (root is needed)");
+    unshare(CloneFlags::CLONE_NEWNS).map_err(failed)?;
     // Slave, not private: volumes that the node mounts later must appear here, our mounts never there.
     mount(
         None::<&str>,
@@ -35,6 +37,17 @@ pub fn enter(spec: &SandboxSpec, directory: &Path) -> Result<(), String> {
         None::<&str>,
     )
     .map_err(|e| format!("making the shim's mounts its own: {e}"))?;
+    match spec.first_user {
+        None => unshare(flags).map_err(failed)?,
+        Some(first) => {
+            user_namespace::enter(first, flags, directory)?;
+            for name in ["hosts", "hostname", "resolv.conf"] {
+                let file = directory.join(name);
+                std::os::unix::fs::chown(&file, Some(first), Some(first))
+                    .map_err(|e| format!("giving {} to the pod's root: {e}", file.display()))?;
+            }
+        }
+    }
     if !spec.host_network {
         nix::unistd::sethostname(&spec.hostname)
             .map_err(|e| format!("setting host name {:?}: {e}", spec.hostname))?;

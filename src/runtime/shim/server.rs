@@ -230,6 +230,7 @@ impl Server {
                 Some(init) => Pids::Shared { init },
                 None => Pids::Own,
             },
+            first_user: self.config.spec.first_user,
             unified: self.layout == Layout::Unified,
         }
     }

@@ -42,6 +42,8 @@ pub struct Pod<'a> {
     pub shim_pid: i32,
     pub hostname: &'a str,
     pub pids: Pids,
+    /// The host's id of the container's user 0.
+    pub first_user: u32,
     /// The container's cgroup from each hierarchy's root, with a leading `/`.
     pub cgroup: &'a str,
     /// Set on cgroup v2.
@@ -100,13 +102,16 @@ pub fn config(container: &ContainerSpec, user: &User, pod: &Pod<'_>) -> Value {
     } else {
         (&paths::MASKED, &paths::READ_ONLY)
     };
+    // The user namespace is entered last: until then its ids are the host's.
+    let first = pod.first_user;
+    let groups: Vec<u32> = user.additional_gids.iter().map(|g| first + g).collect();
     let mut config = json!({
         "ociVersion": "1.0.2",
         "hostname": null,
         "root": {"path": container.root_fs.merged, "readonly": security.read_only_root},
         "process": {
             "terminal": false,
-            "user": {"uid": user.uid, "gid": user.gid, "additionalGids": user.additional_gids},
+            "user": {"uid": first + user.uid, "gid": first + user.gid, "additionalGids": groups},
             "args": container.args,
             "env": environment(container, user, pod.hostname),
             "cwd": working_directory(container),
@@ -163,13 +168,14 @@ fn environment(container: &ContainerSpec, user: &User, hostname: &str) -> Vec<St
 
 fn mounts(container: &ContainerSpec, pod: &Pod<'_>) -> Vec<Value> {
     let privileged = container.security.privileged;
+    let first = pod.first_user;
     let sysfs = if privileged { "rw" } else { "ro" };
     let mut list = vec![
         json!({"destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid", "noexec", "nodev"]}),
         json!({"destination": "/dev", "type": "tmpfs", "source": "tmpfs",
-            "options": ["nosuid", "strictatime", "mode=755", "size=65536k"]}),
+            "options": ["nosuid", "strictatime", "mode=755", "size=65536k", format!("uid={first}"), format!("gid={first}")]}),
         json!({"destination": "/dev/pts", "type": "devpts", "source": "devpts",
-            "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]}),
+            "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", format!("gid={}", first + 5)]}),
         json!({"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue", "options": ["nosuid", "noexec", "nodev"]}),
         json!({"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["nosuid", "noexec", "nodev", sysfs]}),
         json!({"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup",

@@ -21,9 +21,6 @@ fn given(value: &Value) -> bool {
 fn named(value: &Value) -> bool {
     !value.is_null()
 }
-fn is_false(value: &Value) -> bool {
-    value == false
-}
 fn not_none(value: &Value) -> bool {
     given(value) && value != "None"
 }
@@ -42,7 +39,6 @@ const FIELDS: &[(&str, Asked)] = &[
     ("spec.activeDeadlineSeconds", named),
     ("spec.affinity", given),
     ("spec.ephemeralContainers", given),
-    ("spec.hostUsers", is_false),
     ("spec.os.name", not_linux),
     ("spec.overhead", given),
     ("spec.priorityClassName", not_system_class),
