@@ -68,7 +68,7 @@ pub fn of_pod(dirs: &Dirs, uid: &str) -> Result<u32, RangeError> {
 
 fn parse(text: &str) -> Option<u32> {
     let first: u32 = text.trim().parse().ok()?;
-    (first > 0 && first % IDS == 0 && first / IDS <= RANGES_MAX).then_some(first)
+    (first > 0 && first.is_multiple_of(IDS) && first / IDS <= RANGES_MAX).then_some(first)
 }
 
 fn free(taken: &BTreeSet<u32>) -> Option<u32> {

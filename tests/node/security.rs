@@ -550,6 +550,16 @@ fn users_of_its_own() {
         "true",
     );
     assert_eq!(first("own"), own);
+    node.kubectl(&[
+        "-n",
+        space,
+        "delete",
+        "pod",
+        "own",
+        "second",
+        "--timeout=60s",
+    ])
+    .must();
 }
 
 fn host_namespaces() {

@@ -2,9 +2,9 @@
 
 use super::user_namespace;
 use crate::runtime::types::SandboxSpec;
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// As containerd mounts a pod's `/dev/shm`.
 const SHM_OPTIONS: &str = "mode=1777,size=65536k";
@@ -83,6 +83,46 @@ pub fn enter(spec: &SandboxSpec, directory: &Path) -> Result<(), String> {
         .try_for_each(|(name, value)| sysctl(spec, name, value))
 }
 
+/// Unmounts all below `directory`. Until that is done nothing may be deleted there: a mount that is left shows volumes
+/// and images that belong to others.
+pub fn unmount_below(directory: &Path) -> Result<(), String> {
+    let read = || {
+        std::fs::read_to_string("/proc/self/mountinfo")
+            .map(|table| mounts_below(&table, directory))
+            .map_err(|e| format!("reading the mount table: {e}"))
+    };
+    // What was mounted last may stand on what was mounted before.
+    for point in read()?.iter().rev() {
+        umount2(point, MntFlags::MNT_DETACH)
+            .map_err(|e| format!("unmounting {}: {e}", point.display()))?;
+    }
+    match read()?.first() {
+        None => Ok(()),
+        Some(left) => Err(format!("{} is still mounted", left.display())),
+    }
+}
+
+/// Mount points in a table of proc(5), whose names have blanks as octal numbers.
+fn mounts_below(table: &str, directory: &Path) -> Vec<PathBuf> {
+    let plain = |name: &str| {
+        [
+            ("\\040", " "),
+            ("\\011", "\t"),
+            ("\\012", "\n"),
+            ("\\134", "\\"),
+        ]
+        .into_iter()
+        .fold(name.to_owned(), |name, (code, letter)| {
+            name.replace(code, letter)
+        })
+    };
+    table
+        .lines()
+        .filter_map(|line| Some(PathBuf::from(plain(line.split(' ').nth(4)?))))
+        .filter(|point| point.starts_with(directory) && point != directory)
+        .collect()
+}
+
 /// Only what the pod's own namespaces hold may be set: anything else is the host's.
 fn sysctl(spec: &SandboxSpec, name: &str, value: &str) -> Result<(), String> {
     let namespaced = (name.starts_with("net.") && !spec.host_network)
@@ -97,4 +137,26 @@ fn sysctl(spec: &SandboxSpec, name: &str, value: &str) -> Result<(), String> {
     }
     let path = format!("/proc/sys/{}", name.replace('.', "/"));
     std::fs::write(&path, value).map_err(|e| format!("setting sysctl {name} to {value:?}: {e}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mounts_below_a_directory() {
+        let table = "1 0 0:1 / / rw - ext4 /dev/a rw\n\
+            2 1 0:2 / /run/pods/u rw - tmpfs none rw\n\
+            3 1 0:2 / /run/pods/u/shm rw - tmpfs none rw\n\
+            4 1 0:3 / /run/pods/u\\040v/x rw - tmpfs none rw\n\
+            5 1 0:4 / /run/pods/uv/x rw - tmpfs none rw\n";
+        assert_eq!(
+            mounts_below(table, Path::new("/run/pods/u")),
+            [PathBuf::from("/run/pods/u/shm")]
+        );
+        assert_eq!(
+            mounts_below(table, Path::new("/run/pods/u v")),
+            [PathBuf::from("/run/pods/u v/x")]
+        );
+    }
 }

@@ -98,7 +98,7 @@ impl Server {
         if let Some(init) = self.pod_init.take() {
             let _ = nix::sys::signal::kill(Pid::from_raw(init), Signal::SIGKILL);
         }
-        let _ = umount2(&self.directory.join("shm"), MntFlags::MNT_DETACH);
+        crate::runtime::shim::namespaces::unmount_below(&self.directory)?;
         let _ = self.layout.join("");
         self.layout.remove_empty_parents(&pod);
         self.layout.remove_empty_parents(&format!(
