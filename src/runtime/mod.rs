@@ -23,5 +23,6 @@ mod users;
 
 pub use client::{Runtime, remove_all};
 pub use exec::ExecSession;
+pub(crate) use shim::received;
 pub use shim::shim_main;
 pub use types::*;

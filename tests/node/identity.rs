@@ -9,6 +9,7 @@ pub const TESTS: &[(&str, fn())] = &[
     ("names_and_the_hosts_file", names_and_the_hosts_file),
     ("a_full_name_too_long_is_told", a_full_name_too_long_is_told),
     ("services_as_variables", services_as_variables),
+    ("variables_from_a_file", variables_from_a_file),
     (
         "a_pods_own_fields_and_resources_as_variables",
         a_pods_own_fields_and_resources_as_variables,
@@ -183,5 +184,52 @@ fn a_pods_own_fields_and_resources_as_variables() {
     assert!(
         memory.parse::<u64>().is_ok_and(|bytes| bytes > 1 << 24),
         "{seen}"
+    );
+}
+
+fn variables_from_a_file() {
+    let node = namespace("env-files");
+    let write =
+        "printf \"# made\\nADDRESS='a b'\\n\" > /data/config.env; ln -s /etc/passwd /data/link.env";
+    let from = |path: &str, optional: bool| json!({"valueFrom": {"fileKeyRef": {"volumeName": "v", "path": path, "key": "ADDRESS", "optional": optional}}});
+    let named = |name: &str, mut source: Value| {
+        source["name"] = name.into();
+        source
+    };
+    let spec = json!({"volumes": [{"name": "v", "emptyDir": {}}], "initContainers": [{"name": "writer", "image": IMAGE,
+        "command": ["sh", "-c", write], "volumeMounts": [{"name": "v", "mountPath": "/data"}]}]});
+    let env = [
+        named("TOLD", from("config.env", false)),
+        named("NOT", from("absent.env", true)),
+    ];
+    apply(
+        &node,
+        "env-files",
+        "reader",
+        spec.clone(),
+        json!({"env": env}),
+    );
+    assert_eq!(
+        said(
+            &node,
+            "env-files",
+            "reader",
+            "echo \"<$TOLD> <${NOT-none}>\""
+        ),
+        "<a b> <none>\n"
+    );
+    // A link leads no further than the volume.
+    let env = [named("TOLD", from("link.env", false))];
+    apply(&node, "env-files", "sneaky", spec, json!({"env": env}));
+    let waiting = "{.status.containerStatuses[0].state.waiting";
+    node.wait_for(
+        "env-files",
+        "pod/sneaky",
+        &format!("{waiting}.reason}}"),
+        "CreateContainerConfigError",
+    );
+    assert_eq!(
+        node.value("env-files", "pod/sneaky", &format!("{waiting}.message}}")),
+        "file \"link.env\" not found in volume \"v\""
     );
 }

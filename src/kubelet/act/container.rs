@@ -116,6 +116,7 @@ impl Worker {
         self.load_sources()
             .await
             .map_err(|e| config(e.to_string()))?;
+        self.load_env_files(container).map_err(config)?;
         let pod = self.pod.clone();
         let ctx = self.ctx.clone();
         let pod_ip = match &self.state.sandbox {

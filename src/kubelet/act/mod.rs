@@ -3,6 +3,7 @@
 
 mod container;
 mod end;
+mod env_files;
 mod image;
 mod sandbox;
 mod volumes;

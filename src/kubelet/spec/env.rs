@@ -4,7 +4,9 @@
 use super::fields::{field, resource};
 use super::{ConfigError, NodeFacts, Sources};
 use crate::image::ImageConfig;
-use k8s_openapi::api::core::v1::{ConfigMap, Container, EnvVarSource, Pod, Secret};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Container, EnvVarSource, FileKeySelector, Pod, Secret,
+};
 use std::collections::BTreeMap;
 
 /// Search path where the image sets none; what container runtimes give.
@@ -141,10 +143,35 @@ fn value_from(inputs: &Inputs, source: &EnvVarSource) -> Result<Option<String>, 
             ))),
         };
     }
+    if let Some(reference) = &source.file_key_ref {
+        return from_file(inputs, reference);
+    }
     Err(ConfigError(
-        "an environment variable's valueFrom has no source this node knows; use fieldRef, resourceFieldRef, configMapKeyRef or secretKeyRef"
+        "an environment variable's valueFrom has no source this node knows; use fieldRef, resourceFieldRef, configMapKeyRef, secretKeyRef or fileKeyRef"
             .to_string(),
     ))
+}
+
+fn from_file(inputs: &Inputs, reference: &FileKeySelector) -> Result<Option<String>, ConfigError> {
+    let optional = reference.optional == Some(true);
+    let (volume, path, key) = (&reference.volume_name, &reference.path, &reference.key);
+    let file = (volume.clone(), path.clone());
+    let Some(text) = inputs.sources.env_files.get(&file) else {
+        if optional {
+            return Ok(None);
+        }
+        return Err(ConfigError(format!(
+            "file {path:?} not found in volume {volume:?}"
+        )));
+    };
+    let mut variables = super::env_file::parse(text)
+        .map_err(|why| ConfigError(format!("file {path:?} of volume {volume:?}: {why}")))?;
+    match variables.remove(key) {
+        None if !optional => Err(ConfigError(format!(
+            "environment variable key {key:?} not found in file {path:?} of volume {volume:?}"
+        ))),
+        value => Ok(value),
+    }
 }
 
 pub fn config_map<'a>(
@@ -269,6 +296,10 @@ mod tests {
         Sources {
             config_maps: BTreeMap::from([("cm".to_string(), map)]),
             secrets: BTreeMap::from([("sec".to_string(), secret)]),
+            env_files: BTreeMap::from([(
+                ("vol".to_string(), "f".to_string()),
+                "A='1'\n".to_string(),
+            )]),
         }
     }
 
@@ -281,6 +312,8 @@ mod tests {
                     {"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
                     {"name": "URL", "value": "http://$(IP)/$(P_k)@$(K_SERVICE_HOST)"},
                     {"name": "PW", "valueFrom": {"secretKeyRef": {"name": "sec", "key": "s"}}},
+                    {"name": "FILE", "valueFrom": {"fileKeyRef": {"volumeName": "vol", "path": "f", "key": "A"}}},
+                    {"name": "NO_FILE", "valueFrom": {"fileKeyRef": {"volumeName": "vol", "path": "g", "key": "A", "optional": true}}},
                     {"name": "NONE", "valueFrom": {"secretKeyRef": {"name": "no", "key": "s", "optional": true}}}
                 ]}),
             &sources(),
@@ -298,7 +331,8 @@ mod tests {
                 "k=v",
                 "IP=10.42.0.9",
                 "URL=http://10.42.0.9/v@10.43.0.1",
-                "PW=secret"
+                "PW=secret",
+                "FILE=1"
             ]
         );
     }
@@ -313,6 +347,14 @@ mod tests {
             (
                 json!({"configMapKeyRef": {"name": "cm", "key": "z"}}),
                 "couldn't find key z in ConfigMap n/cm",
+            ),
+            (
+                json!({"fileKeyRef": {"volumeName": "vol", "path": "f", "key": "B"}}),
+                "environment variable key \"B\" not found in file \"f\" of volume \"vol\"",
+            ),
+            (
+                json!({"fileKeyRef": {"volumeName": "vol", "path": "g", "key": "B"}}),
+                "file \"g\" not found in volume \"vol\"",
             ),
             (
                 json!({"secretKeyRef": {"name": "x", "key": "k"}}),

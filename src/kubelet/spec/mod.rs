@@ -10,6 +10,7 @@ pub mod build;
 pub mod command;
 pub mod dns;
 pub mod env;
+pub mod env_file;
 pub mod fields;
 pub mod resources;
 pub mod security;
@@ -24,6 +25,8 @@ use std::collections::BTreeMap;
 pub struct Sources {
     pub config_maps: BTreeMap<String, ConfigMap>,
     pub secrets: BTreeMap<String, Secret>,
+    /// Texts of files that variables come from, by volume and path; of one container at a time.
+    pub env_files: BTreeMap<(String, String), String>,
 }
 
 /// What specs may ask of the node.

@@ -331,6 +331,7 @@ mod tests {
                 "sec".to_string(),
                 serde_json::from_value(json!({"data": {"pw": "eA=="}})).unwrap(),
             )]),
+            ..Sources::default()
         };
         let node = NodeFacts {
             name: "n".to_string(),

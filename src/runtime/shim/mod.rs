@@ -21,6 +21,8 @@ mod shifted;
 mod sys;
 mod user_namespace;
 
+pub(crate) use sys::received;
+
 use super::cgroups;
 use super::protocol::{CONFIG_FILE, PID_FILE, SOCKET_FILE, ShimConfig};
 use std::io::Write;

@@ -54,8 +54,16 @@ pub fn become_subreaper() -> io::Result<()> {
 /// SIGKILL for this process when its parent ends.
 pub fn die_with_parent() -> nix::Result<()> {
     // SAFETY: takes numbers only.
-    nix::Error::result(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) })
-        .map(drop)
+    nix::Error::result(unsafe {
+        libc::prctl(
+            libc::PR_SET_PDEATHSIG,
+            libc::SIGKILL as libc::c_ulong,
+            0,
+            0,
+            0,
+        )
+    })
+    .map(drop)
 }
 
 /// The name that `ps` shows without arguments.
@@ -108,9 +116,9 @@ pub fn exit_now(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// Owns a descriptor that the kernel has just handed over in a message.
+/// Owns a descriptor that the kernel has just handed over, in a message or as a call's result.
 pub fn received(fd: RawFd) -> OwnedFd {
-    // SAFETY: SCM_RIGHTS made a new descriptor that nobody else in this process knows.
+    // SAFETY: the kernel made a new descriptor that nobody else in this process knows.
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 

@@ -197,7 +197,7 @@ fn validate_value_source(variable: &Value, at: &str, errors: &mut Errors) {
         .collect();
     match given.as_slice() {
         [] => {
-            let detail = "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`";
+            let detail = "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`";
             errors.push(FieldError::invalid(at, source, detail));
         }
         [kind] if *kind == "fieldRef" => {
@@ -221,6 +221,23 @@ fn validate_value_source(variable: &Value, at: &str, errors: &mut Errors) {
         }
         [kind] if *kind == "resourceFieldRef" => {
             resource_reference(&source[*kind], &format!("{at}.{kind}"), errors);
+        }
+        [kind] if *kind == "fileKeyRef" => {
+            for field in ["volumeName", "path", "key"] {
+                if text(source, &format!("/{kind}/{field}")).is_empty() {
+                    errors.push(FieldError::required(format!("{at}.{kind}.{field}"), ""));
+                }
+            }
+            let path = text(source, "/fileKeyRef/path");
+            let climbs = path.split('/').any(|part| part == "..");
+            if path.starts_with('/') || climbs {
+                let detail = "must be a relative path without '..'";
+                errors.push(FieldError::invalid(
+                    format!("{at}.{kind}.path"),
+                    &path.into(),
+                    detail,
+                ));
+            }
         }
         [_] => {}
         _ => errors.push(FieldError::invalid(
@@ -393,6 +410,10 @@ mod tests {
             (
                 json!({"env": [{"name": "A", "valueFrom": {"resourceFieldRef": {"resource": "limits.memory", "divisor": "1m"}}}]}),
                 "env[0].valueFrom.resourceFieldRef.divisor",
+            ),
+            (
+                json!({"env": [{"name": "A", "valueFrom": {"fileKeyRef": {"volumeName": "v", "path": "a/../b", "key": "K"}}}]}),
+                "env[0].valueFrom.fileKeyRef.path",
             ),
             (json!({"envFrom": [{"prefix": "A"}]}), "envFrom[0]"),
             (

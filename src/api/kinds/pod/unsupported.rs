@@ -55,10 +55,6 @@ const FIELDS: &[(&str, Asked)] = &[
     ("spec.securityContext.seLinuxChangePolicy", given),
     ("spec.securityContext.seLinuxOptions", given),
     ("spec.securityContext.windowsOptions", given),
-    (
-        "spec.initContainers|containers[].env[].valueFrom.fileKeyRef",
-        named,
-    ),
     ("spec.initContainers|containers[].lifecycle", given),
     ("spec.initContainers|containers[].livenessProbe", named),
     ("spec.initContainers|containers[].readinessProbe", named),
