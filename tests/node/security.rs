@@ -475,7 +475,7 @@ fn users_of_its_own() {
         &node,
         space,
         "second",
-        json!({"hostUsers": false}),
+        json!({"hostUsers": false, "shareProcessNamespace": true}),
         &[("root", json!({}))],
     );
     running(&node, space, "own");

@@ -28,6 +28,8 @@ use std::path::{Component, Path, PathBuf};
 
 /// Longest reason that is carried back.
 const MESSAGE_BYTES_MAX: u64 = 16 * 1024;
+/// Processors whose `thermal_throttle` is masked; each costs a mount.
+const PROCESSORS_MAX: usize = 64;
 /// Device nodes handed to a privileged container.
 const DEVICES_MAX: usize = 4096;
 
@@ -148,6 +150,7 @@ pub fn container(
         hostname: place.hostname,
         pids: place.pids,
         first_user,
+        throttled_processors: throttled_processors(),
         cgroup,
         unified: controllers.map(|has| spec::Unified {
             cpu: has.cpu,
@@ -308,6 +311,14 @@ fn reachable_oom_score_adj(wanted: i32) -> Result<i32, String> {
         }
         Err(error) => Err(format!("writing {wanted} to {FILE}: {error}")),
     }
+}
+
+fn throttled_processors() -> usize {
+    (0..PROCESSORS_MAX)
+        .take_while(|n| {
+            Path::new(&format!("/sys/devices/system/cpu/cpu{n}/thermal_throttle")).exists()
+        })
+        .count()
 }
 
 /// The highest number this kernel knows; 37 is that of Linux 3.16 to 5.7.

@@ -42,6 +42,8 @@ pub struct Pod<'a> {
     pub shim_pid: i32,
     pub hostname: &'a str,
     pub pids: Pids,
+    /// Processors whose `thermal_throttle` the kernel shows.
+    pub throttled_processors: usize,
     /// The host's id of the container's user 0.
     pub first_user: u32,
     /// The container's cgroup from each hierarchy's root, with a leading `/`.
@@ -97,10 +99,10 @@ pub fn config(container: &ContainerSpec, user: &User, pod: &Pod<'_>) -> Value {
     if let Some(count) = resources.pids_max {
         limits["pids"] = json!({"limit": count});
     }
-    let (masked, read_only): (&[&str], &[&str]) = if security.privileged || security.unmasked {
-        (&[], &[])
+    let (masked, read_only): (Vec<String>, &[&str]) = if security.privileged || security.unmasked {
+        (Vec::new(), &[])
     } else {
-        (&paths::MASKED, &paths::READ_ONLY)
+        (paths::masked(pod.throttled_processors), &paths::READ_ONLY)
     };
     // The user namespace is entered last: until then its ids are the host's.
     let first = pod.first_user;
