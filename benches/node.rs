@@ -2,6 +2,8 @@
 //!
 //! Speed of the store stands in `benches/store.rs` beside etcd, a container's start in `benches/container.rs` beside runc.
 
+#[path = "../tests/common/busybox.rs"]
+mod busybox;
 #[path = "../tests/common/mod.rs"]
 mod common;
 
@@ -10,6 +12,8 @@ use std::time::{Duration, Instant};
 
 /// Pods applied one after the other for the latency figures.
 const APPLIES: usize = 40;
+/// Pods at once.
+const FIFTY: usize = 50;
 
 fn main() {
     if !common::is_root() {
@@ -79,6 +83,9 @@ fn main() {
         format!("{:.2} % of one core", ticks as f64 / watched.as_secs_f64()),
         "≤ 0.5 %",
     ));
+    node.kubectl(&["delete", "pods", "--all", "--grace-period=1"])
+        .must();
+    fifty(&node, &mut rows);
     let binary = std::fs::metadata(env!("CARGO_BIN_EXE_coracle")).map_or(0, |file| file.len());
     rows.push(("size of this binary".into(), mib(binary), "≤ 16 MiB"));
 
@@ -87,6 +94,124 @@ fn main() {
         println!("| {what} | {measured} | {budget} |");
     }
     node.reset().must();
+}
+
+/// Fifty pods at once, and what they cost while each is probed every 10 s: half by a command, half over HTTP.
+fn fifty(node: &TestNode, rows: &mut Vec<(String, String, &str)>) {
+    import_busybox(node);
+    let pods: Vec<serde_json::Value> = (0..FIFTY)
+        .map(|number| {
+            let (image, command, handler) = if number % 2 == 0 {
+                (
+                    busybox::IMAGE,
+                    serde_json::json!(["sh", "-c", "trap 'exit 0' TERM; sleep 36000 & wait"]),
+                    serde_json::json!({"exec": {"command": ["true"]}}),
+                )
+            } else {
+                (
+                    "coracle.local/hello",
+                    serde_json::Value::Null,
+                    serde_json::json!({"httpGet": {"port": 8080}}),
+                )
+            };
+            let mut probe = serde_json::json!({"periodSeconds": 10});
+            json_patch::merge(&mut probe, &handler);
+            serde_json::json!({
+                "apiVersion": "v1", "kind": "Pod",
+                "metadata": {"name": format!("fifty-{number}"), "labels": {"app": "fifty"}},
+                "spec": {"terminationGracePeriodSeconds": 1, "containers": [{"name": "main", "image": image,
+                    "imagePullPolicy": "IfNotPresent", "command": command, "livenessProbe": probe}]},
+            })
+        })
+        .collect();
+    rows.push((
+        format!("{FIFTY} pods at once, all Running"),
+        millis(all_running(node, pods)),
+        "≤ 5 s",
+    ));
+    let pid = node.pid();
+    settle(node);
+    let ticks_before = cpu_ticks(pid);
+    let watched = Duration::from_mins(1);
+    std::thread::sleep(watched);
+    let ticks = cpu_ticks(pid) - ticks_before;
+    rows.push((
+        format!("CPU of the node, {FIFTY} pods with a 10 s probe each"),
+        format!("{:.2} % of one core", ticks as f64 / watched.as_secs_f64()),
+        "≤ 2 %",
+    ));
+    rows.push((
+        format!("RSS of the node, {FIFTY} pods"),
+        mib(rss_bytes(pid)),
+        "≤ 48 MiB",
+    ));
+    let shims = shim_pids(node);
+    let most = shims.iter().map(|&pid| private_bytes(pid)).max();
+    rows.push((
+        format!("private memory of a shim, most of {}", shims.len()),
+        mib(most.unwrap_or_default()),
+        "≤ 0.5 MiB",
+    ));
+}
+
+/// From the first create until a watch has seen the last pod Running.
+fn all_running(node: &TestNode, pods: Vec<serde_json::Value>) -> Duration {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("runtime");
+    runtime.block_on(async {
+        use futures::{StreamExt, TryStreamExt};
+        use k8s_openapi::api::core::v1::Pod;
+        let api = pods_api(node).await;
+        let list = api.list(&Default::default()).await.expect("list");
+        let from = list.metadata.resource_version.expect("revision");
+        let parameters = kube::api::WatchParams::default()
+            .labels("app=fifty")
+            .timeout(120);
+        let mut events = Box::pin(api.watch(&parameters, &from).await.expect("watch"));
+        let started = Instant::now();
+        let creating = futures::stream::iter(pods).for_each_concurrent(8, |pod| {
+            let api = api.clone();
+            async move {
+                let pod: Pod = serde_json::from_value(pod).expect("pod");
+                api.create(&Default::default(), &pod).await.expect("create");
+            }
+        });
+        let watching = async {
+            let mut running = std::collections::BTreeSet::new();
+            while running.len() < FIFTY {
+                let event = events.try_next().await.expect("event");
+                if let Some(
+                    kube::api::WatchEvent::Added(pod) | kube::api::WatchEvent::Modified(pod),
+                ) = event
+                    && pod
+                        .status
+                        .is_some_and(|status| status.phase.as_deref() == Some("Running"))
+                {
+                    running.extend(pod.metadata.name);
+                }
+            }
+        };
+        tokio::join!(creating, watching);
+        started.elapsed()
+    })
+}
+
+async fn pods_api(node: &TestNode) -> kube::Api<k8s_openapi::api::core::v1::Pod> {
+    let kubeconfig = kube::config::Kubeconfig::read_from(node.kubeconfig()).expect("kubeconfig");
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default())
+        .await
+        .expect("config");
+    kube::Api::default_namespaced(kube::Client::try_from(config).expect("client"))
+}
+
+fn import_busybox(node: &TestNode) {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let archive = directory.path().join("busybox.tar");
+    busybox::write_archive(&archive);
+    node.coracle(&["image", "import", &archive.to_string_lossy()])
+        .must();
 }
 
 fn start_to_ready(node: &mut TestNode) -> Duration {
@@ -105,9 +230,7 @@ fn apply_to_running(node: &TestNode, number: usize) -> Duration {
     runtime.block_on(async {
         use futures::TryStreamExt;
         use k8s_openapi::api::core::v1::Pod;
-        let kubeconfig = kube::config::Kubeconfig::read_from(node.kubeconfig()).expect("kubeconfig");
-        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await.expect("config");
-        let pods: kube::Api<Pod> = kube::Api::default_namespaced(kube::Client::try_from(config).expect("client"));
+        let pods = pods_api(node).await;
         // The connection is made before the clock starts.
         let list = pods.list(&Default::default()).await.expect("list");
         let name = format!("timed-{number}");

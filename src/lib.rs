@@ -7,6 +7,7 @@ pub mod api;
 pub mod cli;
 pub mod client;
 pub mod controllers;
+mod crash;
 pub mod image;
 pub mod kubelet;
 pub mod mesh;

@@ -5,9 +5,10 @@ use super::events::Kind;
 use super::images::Pulled;
 use super::manager::{View, Wanted};
 use super::pod::decide::{Action, advance, decide};
-use super::pod::state::{ImageState, PodState, Verdict, containers};
+use super::pod::state::{ImageState, PodState, Sandbox, Verdict, containers};
 use super::pod::status::{pod_status, status_patch};
 use crate::client::{ClientError, DeleteParams, PatchType};
+use crate::crash;
 use crate::image::Image;
 use crate::kubelet::spec::Sources;
 use k8s_openapi::api::core::v1::{Container, Pod, PodStatus};
@@ -176,6 +177,15 @@ impl Worker {
 
     async fn observe(&mut self) {
         let sandbox = self.ctx.runtime.sandbox(&self.uid).await;
+        if sandbox.is_none()
+            && matches!(self.state.sandbox, Sandbox::Alive { .. })
+            && let Err(error) = self.ctx.runtime.remove_sandbox(&self.uid).await
+        {
+            // What a dead shim's containers still do is no longer the pod's.
+            tracing::warn!(pod = %self.name(), %error, "what a dead shim left is not removed; trying again");
+            self.pause();
+            return;
+        }
         if self.state.observe(sandbox.as_ref(), super::now_ms()) {
             self.collect_last_words();
         }
@@ -183,6 +193,15 @@ impl Worker {
 
     async fn act(&mut self, action: Action) {
         tracing::debug!(pod = %self.name(), ?action, "acting");
+        let name = crash::armed().then(|| action.name()).unwrap_or_default();
+        if matches!(
+            action,
+            Action::RemoveContainer { .. } | Action::RemoveSandbox
+        ) {
+            // The shim is the only other one who knows how the runs ended: the API learns it before the shim forgets.
+            self.report().await;
+        }
+        crash::point(|| format!("before {name}"));
         match action {
             Action::PrepareVolumes => self.prepare_volumes().await,
             Action::CreateSandbox => self.create_sandbox().await,
@@ -200,6 +219,7 @@ impl Worker {
             Action::DeletePod => self.confirm_deletion().await,
             Action::Exit => {}
         }
+        crash::point(|| format!("after {name}"));
     }
 
     /// Writes the pod's status where it differs from what the API has.

@@ -12,7 +12,7 @@ pub const IMAGE: &str = "test.local/busybox:1";
 const APPLETS: &[&str] = &[
     "sh", "sleep", "echo", "cat", "true", "false", "wget", "httpd", "id", "hostname", "ls", "ps",
     "env", "kill", "seq", "date", "head", "tail", "dd", "stty", "nc", "ip", "mkdir", "touch", "rm",
-    "yes", "printf", "test", "wc",
+    "yes", "printf", "test", "wc", "grep", "awk", "tar", "stat", "find", "readlink", "ln", "chmod",
 ];
 
 /// Writes a docker archive (`docker save` form) with the image to `path`.

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub mod leaks;
 pub mod shared;
 
 use std::net::TcpListener;
@@ -24,6 +25,10 @@ pub struct TestNode {
     bridge: String,
     pod_cidr: String,
     pub profile: &'static str,
+    /// Variables of the next `coracle up` beyond the test's own.
+    pub environment: Vec<(&'static str, String)>,
+    /// Options of the next `coracle up` beyond the usual.
+    pub options: Vec<String>,
     process: Option<Child>,
 }
 
@@ -58,6 +63,8 @@ impl TestNode {
                 (process / 100 + u32::from(number) * 7) % 256
             ),
             profile: "generic-x86_64",
+            environment: Vec::new(),
+            options: Vec::new(),
             process: None,
         }
     }
@@ -76,6 +83,10 @@ impl TestNode {
 
     pub fn pid(&self) -> u32 {
         self.process.as_ref().expect("the node runs").id()
+    }
+
+    pub fn cgroup_root(&self) -> String {
+        format!("coracle-{}", self.name)
     }
 
     pub fn pod_cidr(&self) -> String {
@@ -105,7 +116,9 @@ impl TestNode {
             .args(["--bridge", &self.bridge])
             .args(["--pod-cidr", &self.pod_cidr])
             .args(["--profile", self.profile])
-            .args(["--cgroup-root", &format!("coracle-{}", self.name)]);
+            .args(["--cgroup-root", &self.cgroup_root()])
+            .args(&self.options)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -156,6 +169,17 @@ impl TestNode {
         let mut child = self.process.take().expect("the node runs");
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+
+    /// Waits until the node process has died by itself, as a crash point lets it.
+    pub fn await_death(&mut self) {
+        let mut child = self.process.take().expect("the node runs");
+        let died = eventually(|| child.try_wait().unwrap().is_some());
+        if !died {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            panic!("the node did not die:\n{}", tail(&self.log(), 60));
+        }
     }
 
     /// SIGTERM, and the node's own way out.

@@ -6,10 +6,13 @@ mod busybox;
 mod common;
 
 mod adoption;
+mod crashes;
+mod endurance;
 mod identity;
 mod images;
 mod lifecycle;
 mod logs;
+mod outcomes;
 mod refusals;
 mod reset;
 mod security;
@@ -53,6 +56,9 @@ fn main() -> ExitCode {
         ("identity", identity::TESTS),
         ("adoption", adoption::TESTS),
         ("refusals", refusals::TESTS),
+        ("outcomes", outcomes::TESTS),
+        ("crashes", crashes::TESTS),
+        ("endurance", endurance::TESTS),
         ("reset", reset::TESTS),
     ])
 }

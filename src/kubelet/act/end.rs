@@ -1,5 +1,6 @@
 //! Stopping containers, and giving everything back.
 
+use crate::crash;
 use crate::kubelet::events::Kind;
 use crate::kubelet::now_ms;
 use crate::kubelet::spec::command;
@@ -106,6 +107,7 @@ impl Worker {
             self.pause();
             return;
         }
+        crash::point(|| "sandbox gone, address held".to_owned());
         if let Err(error) = self.ctx.network.detach(&self.uid).await {
             tracing::warn!(pod = %self.name(), %error, "address not freed; the next start frees it");
         }

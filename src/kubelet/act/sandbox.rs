@@ -1,6 +1,7 @@
 //! The sandbox, its address and its `/etc/hosts`.
 
 use super::retry_ms;
+use crate::crash;
 use crate::kubelet::events::Kind;
 use crate::kubelet::now_ms;
 use crate::kubelet::pod::state::Sandbox;
@@ -60,8 +61,10 @@ impl Worker {
             .create_sandbox(&spec)
             .await
             .map_err(|e| e.to_string())?;
+        crash::point(|| "sandbox without an address".to_owned());
         let ready = async {
             let ip = self.attach(&sandbox).await?;
+            crash::point(|| "sandbox without its hosts file".to_owned());
             self.write_hosts(&ip).await?;
             Ok::<String, String>(ip)
         }

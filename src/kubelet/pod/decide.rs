@@ -44,6 +44,17 @@ pub enum Action {
     Exit,
 }
 
+impl Action {
+    /// The step's name without what it is about.
+    pub fn name(&self) -> String {
+        let text = format!("{self:?}");
+        text.split([' ', '(', '{'])
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Decision {
     pub actions: Vec<Action>,

@@ -5,33 +5,27 @@ use super::controllers::Controllers;
 use super::device_guard;
 use super::diagnostics::explained;
 use super::privileges::Privileges;
+use super::program::Launcher;
+use super::root;
 use super::shifted::{self, Shifted};
 use super::sys;
 use super::user_namespace::IDS;
 use crate::runtime::spec::Pids;
 use crate::runtime::spec::capabilities::capabilities;
-use crate::runtime::types::{ContainerSpec, ExecSpec, ProcessUser};
+use crate::runtime::types::{ContainerSpec, ExecSpec, ProcessUser, SandboxSpec};
 use crate::runtime::{seccomp, spec, users};
 use libcontainer::container::builder::ContainerBuilder;
-use libcontainer::oci_spec::runtime::Spec;
 use libcontainer::syscall::syscall::SyscallType;
-use libcontainer::workload::{Executor, ExecutorError, ExecutorValidationError};
-use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, setns};
 use serde::{Deserialize, Serialize};
-use std::ffi::CString;
 use std::fs;
 use std::io::{Read, Write};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::path::{Component, Path, PathBuf};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
 /// Longest reason that is carried back.
 const MESSAGE_BYTES_MAX: u64 = 16 * 1024;
 /// Processors whose `thermal_throttle` is masked; each costs a mount.
 const PROCESSORS_MAX: usize = 64;
-/// Device nodes handed to a privileged container.
-const DEVICES_MAX: usize = 4096;
 
 /// What the child reports: the process, or why there is none.
 #[derive(Debug, Serialize, Deserialize)]
@@ -67,7 +61,26 @@ pub struct Child {
     pub report: OwnedFd,
 }
 
-impl Place<'_> {
+impl<'a> Place<'a> {
+    /// `pod_init` is the first process of the pod's own process namespace, where it has one.
+    pub fn new(
+        directory: &'a Path,
+        pod: &'a SandboxSpec,
+        unified: bool,
+        pod_init: Option<i32>,
+    ) -> Place<'a> {
+        Place {
+            directory,
+            hostname: &pod.hostname,
+            pids: match pod_init {
+                _ if pod.host_pid => Pids::Host,
+                Some(init) => Pids::Shared { init },
+                None => Pids::Own,
+            },
+            first_user: pod.first_user,
+            unified,
+        }
+    }
     fn containers(&self) -> PathBuf {
         self.directory.join("containers")
     }
@@ -123,12 +136,12 @@ pub fn container(
         Some(shifted) => shifted.container(container)?,
         None => container.clone(),
     };
-    let root = &container.root_fs.merged;
-    mount_root(container, devices_guarded)?;
+    let merged = &container.root_fs.merged;
+    root::mount(container, devices_guarded)?;
     let user = users::resolve(
         &container.security,
-        &users::read_below(root, "etc/passwd"),
-        &users::read_below(root, "etc/group"),
+        &users::read_below(merged, "etc/passwd"),
+        &users::read_below(merged, "etc/group"),
     )?;
     let first_user = place.first_user.unwrap_or(0);
     let ids = [user.uid, user.gid]
@@ -142,7 +155,7 @@ pub fn container(
             "user or group {id} is none of the {IDS} that a pod with `hostUsers: false` has"
         ));
     }
-    make_working_directory(root, spec::working_directory(container), first_user)?;
+    root::make_working_directory(merged, spec::working_directory(container), first_user)?;
     own_streams(&streams, first_user + user.uid)?;
     let pod = spec::Pod {
         directory: place.directory,
@@ -157,7 +170,7 @@ pub fn container(
             swap: has.swap,
         }),
         host_devices: if container.security.privileged {
-            host_devices()
+            root::host_devices()
         } else {
             Vec::new()
         },
@@ -339,68 +352,6 @@ fn guard_devices(place: &Place<'_>, cgroup: &str, container: &ContainerSpec) -> 
         && device_guard::guard(Path::new(&format!("/sys/fs/cgroup{cgroup}"))).is_ok()
 }
 
-/// Where nothing else keeps the container from devices, no device node that an image brings along may work.
-fn mount_root(container: &ContainerSpec, devices_guarded: bool) -> Result<(), String> {
-    let root = &container.root_fs;
-    // Both separate entries in overlayfs' options.
-    let escape = |path: &Path| {
-        path.display()
-            .to_string()
-            .replace('\\', "\\\\")
-            .replace(':', "\\:")
-            .replace(',', "\\,")
-    };
-    let lower: Vec<String> = root.lower.iter().map(|path| escape(path)).collect();
-    let options = format!(
-        "lowerdir={},upperdir={},workdir={}",
-        lower.join(":"),
-        escape(&root.upper),
-        escape(&root.work)
-    );
-    mount(
-        Some("overlay"),
-        &root.merged,
-        Some("overlay"),
-        if !devices_guarded && !container.security.privileged {
-            MsFlags::MS_NODEV
-        } else {
-            MsFlags::empty()
-        },
-        Some(options.as_str()),
-    )
-    .map_err(|e| {
-        format!(
-            "mounting the root filesystem on {}: {e}",
-            root.merged.display()
-        )
-    })
-}
-
-/// Creates what is missing of `directory` below `root`. A symlink on the way is left to the container.
-fn make_working_directory(root: &Path, directory: &Path, first_user: u32) -> Result<(), String> {
-    let mut at = root.to_owned();
-    for part in directory.components() {
-        match part {
-            Component::Normal(name) => at.push(name),
-            Component::ParentDir => {
-                return Err(format!(
-                    "working directory {} has `..`",
-                    directory.display()
-                ));
-            }
-            _ => continue,
-        }
-        match fs::symlink_metadata(&at) {
-            Ok(found) if found.is_dir() => {}
-            Ok(_) => return Ok(()),
-            Err(_) => fs::create_dir(&at)
-                .and_then(|()| std::os::unix::fs::lchown(&at, Some(first_user), Some(first_user)))
-                .map_err(|e| format!("creating {}: {e}", at.display()))?,
-        }
-    }
-    Ok(())
-}
-
 /// A program that is not root may open its own output again, as /dev/stdout: runc's `fixStdioPermissions`.
 fn own_streams(streams: &Streams, user: u32) -> Result<(), String> {
     for stream in streams {
@@ -414,139 +365,6 @@ fn own_streams(streams: &Streams, user: u32) -> Result<(), String> {
             .map_err(|e| format!("giving the container its streams: {e}"))?;
     }
     Ok(())
-}
-
-fn host_devices() -> Vec<serde_json::Value> {
-    let mut found = Vec::new();
-    let mut directories = vec![PathBuf::from("/dev")];
-    while let Some(directory) = directories.pop() {
-        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-            let (path, Ok(data)) = (entry.path(), entry.metadata()) else {
-                continue;
-            };
-            let skipped = ["pts", "shm", "mqueue", "fd", "console", "ptmx"];
-            if skipped.iter().any(|name| entry.file_name() == *name) || found.len() >= DEVICES_MAX {
-                continue;
-            }
-            let kind = data.file_type();
-            if kind.is_dir() {
-                directories.push(path);
-            } else if kind.is_char_device() || kind.is_block_device() {
-                found.push(serde_json::json!({
-                    "path": path,
-                    "type": if kind.is_block_device() { "b" } else { "c" },
-                    "major": nix::sys::stat::major(data.rdev()),
-                    "minor": nix::sys::stat::minor(data.rdev()),
-                    "fileMode": data.mode() & 0o777, "uid": data.uid(), "gid": data.gid(),
-                }));
-            }
-        }
-    }
-    found
-}
-
-/// Replaces the prepared process by the program, with containerd's wording where that fails.
-#[derive(Debug, Clone)]
-struct Launcher {
-    user_namespace: Option<RawFd>,
-    status: RawFd,
-    tty: bool,
-    privileges: Privileges,
-}
-
-impl Launcher {
-    fn say(&self, message: &str) {
-        let mut left = message.as_bytes();
-        while let Ok(count @ 1..) = nix::unistd::write(borrowed(&self.status), left) {
-            left = &left[count..];
-            if left.is_empty() {
-                return;
-            }
-        }
-    }
-}
-
-#[allow(unsafe_code)] // A descriptor that crossed a clone by its number.
-fn borrowed(fd: &RawFd) -> std::os::fd::BorrowedFd<'_> {
-    // SAFETY: the launching process keeps it open until the program runs.
-    unsafe { std::os::fd::BorrowedFd::borrow_raw(*fd) }
-}
-
-impl Executor for Launcher {
-    fn exec(&self, spec: &Spec) -> Result<(), ExecutorError> {
-        sys::reset_signals();
-        if self.tty
-            && let Err(error) = sys::take_terminal()
-        {
-            self.say(&format!("taking the terminal: {error}"));
-            return Err(ExecutorError::Other(error.to_string()));
-        }
-        let args = spec
-            .process()
-            .as_ref()
-            .and_then(|p| p.args().clone())
-            .unwrap_or_default();
-        let args: Result<Vec<CString>, _> = args.into_iter().map(CString::new).collect();
-        let args = args.map_err(|_| ExecutorError::InvalidArg)?;
-        let program = args.first().ok_or(ExecutorError::InvalidArg)?;
-        if let Some(namespace) = &self.user_namespace
-            && let Err(error) = setns(borrowed(namespace), CloneFlags::CLONE_NEWUSER)
-        {
-            let message = format!("entering the pod's user namespace: {error}");
-            self.say(&message);
-            return Err(ExecutorError::Other(message));
-        }
-        if let Err(message) = self.privileges.take_on() {
-            self.say(&message);
-            return Err(ExecutorError::Other(message));
-        }
-        let Err(error) = nix::unistd::execvp(program, &args);
-        let message = format!("exec {program:?}: {}", error.desc().to_lowercase());
-        self.say(&message);
-        Err(ExecutorError::Other(message))
-    }
-
-    fn validate(&self, spec: &Spec) -> Result<(), ExecutorValidationError> {
-        let process = spec.process().as_ref();
-        let args = process.and_then(|p| p.args().as_ref());
-        let env = process.and_then(|p| p.env().as_ref());
-        let path = env
-            .and_then(|env| env.iter().rev().find_map(|e| e.strip_prefix("PATH=")))
-            .unwrap_or("");
-        let program = args.and_then(|a| a.first()).map_or("", String::as_str);
-        find_program(program, path).map_err(|message| {
-            self.say(&message);
-            ExecutorValidationError::ArgValidationError(message)
-        })
-    }
-}
-
-/// Words as Go's os/exec, which is what users of containerd and runc see.
-fn find_program(program: &str, path: &str) -> Result<(), String> {
-    let executable = |file: &Path| {
-        fs::metadata(file).is_ok_and(|d| d.is_file() && d.permissions().mode() & 0o111 != 0)
-    };
-    if program.contains('/') {
-        let file = Path::new(program);
-        return match fs::metadata(file) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(format!(
-                "exec: {program:?}: stat {program}: no such file or directory"
-            )),
-            _ if executable(file) => Ok(()),
-            Ok(data) if data.is_dir() => Err(format!("exec: {program:?}: is a directory")),
-            _ => Err(format!("exec: {program:?}: permission denied")),
-        };
-    }
-    if !program.is_empty()
-        && path
-            .split(':')
-            .any(|d| executable(&Path::new(d).join(program)))
-    {
-        return Ok(());
-    }
-    Err(format!(
-        "exec: {program:?}: executable file not found in $PATH"
-    ))
 }
 
 /// Three descriptors for one terminal.

@@ -16,6 +16,8 @@ mod launch;
 mod namespaces;
 mod pod_init;
 mod privileges;
+mod program;
+mod root;
 mod server;
 mod shifted;
 mod sys;

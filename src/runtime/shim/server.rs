@@ -9,7 +9,6 @@ use super::sys;
 use crate::runtime::cgroups::Layout;
 use crate::runtime::logs::LogWriter;
 use crate::runtime::protocol::{FromShim, Request, Response, ShimConfig};
-use crate::runtime::spec::Pids;
 use crate::runtime::types::{
     ContainerSpec, ContainerState, ContainerStatus, ExecSpec, Exit, RunId,
 };
@@ -222,17 +221,8 @@ impl Server {
     }
 
     fn place(&self) -> Place<'_> {
-        Place {
-            directory: &self.directory,
-            hostname: &self.config.spec.hostname,
-            pids: match self.pod_init {
-                _ if self.config.spec.host_pid => Pids::Host,
-                Some(init) => Pids::Shared { init },
-                None => Pids::Own,
-            },
-            first_user: self.config.spec.first_user,
-            unified: self.layout == Layout::Unified,
-        }
+        let unified = self.layout == Layout::Unified;
+        Place::new(&self.directory, &self.config.spec, unified, self.pod_init)
     }
 
     fn start(&mut self, client: u64, message: u64, id: String, spec: ContainerSpec) {
