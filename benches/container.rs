@@ -160,5 +160,6 @@ fn spec(directory: &Path, lower: &Path, attempt: u32) -> ContainerSpec {
         log_path: own.join("0.log"),
         log_file_bytes_max: 1 << 20,
         log_files_max: 2,
+        processes_of: None,
     }
 }

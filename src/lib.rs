@@ -8,6 +8,7 @@ pub mod cli;
 pub mod client;
 pub mod controllers;
 mod crash;
+pub mod exposition;
 pub mod image;
 pub mod kubelet;
 pub mod mesh;

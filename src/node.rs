@@ -8,8 +8,9 @@ pub mod record;
 
 use crate::api::{self, Api, NodeDoor, User};
 use crate::client::Client;
-use crate::image::Images;
-use crate::kubelet::{Kubelet, KubeletConfig, Parts};
+use crate::image::{ConfigFiles, Images};
+use crate::kubelet::static_pods::StaticPods;
+use crate::kubelet::{Kubelet, KubeletConfig, Parts, Settings};
 use crate::mesh::identity;
 use crate::network::{Network, NetworkConfig, PodCidr};
 use crate::profile::Profile;
@@ -49,6 +50,10 @@ pub struct NodeConfig {
     pub seccomp_default: bool,
     /// Sysctls that pods may set beside the safe ones.
     pub allowed_unsafe_sysctls: Vec<String>,
+    /// Files of static pods.
+    pub manifest_dir: Option<PathBuf>,
+    /// What is kept back from pods and when they are given up.
+    pub settings: Settings,
 }
 
 impl NodeConfig {
@@ -179,8 +184,9 @@ impl Node {
             config.data_dir.join("images"),
             config.profile.images.clone(),
         );
+        let files = ConfigFiles::of_node(&config.data_dir);
         let images = tokio::task::spawn_blocking(move || {
-            Images::open(&directory, &images_profile, &executable)
+            Images::open(&directory, &images_profile, &executable, files)
         })
         .await??;
         let parts = Parts {
@@ -203,6 +209,12 @@ impl Node {
             seccomp_dir: config.data_dir.join("seccomp"),
             seccomp_default: config.seccomp_default,
             allowed_unsafe_sysctls: config.allowed_unsafe_sysctls,
+            static_pods: config.manifest_dir.map(|dir| StaticPods {
+                dir,
+                complete: api::kinds::complete_static_pod,
+            }),
+            settings: config.settings,
+            images_dir: config.data_dir.join("images"),
         };
         let (kubelet, running) = Kubelet::new(kubelet_config, parts, self.stop.child_token());
         let _ = own.kubelet.set(kubelet);
@@ -215,6 +227,18 @@ impl Node {
         self.run(
             "controllers",
             crate::controllers::run(client("system:kube-controller-manager", &[]), stop.clone()),
+        );
+        let storage = crate::controllers::storage::run(
+            client("system:kube-controller-manager", &[]),
+            stop.clone(),
+        );
+        self.run("storage", storage);
+        self.run(
+            "node-taints",
+            crate::controllers::node_taints::run(
+                client("system:kube-controller-manager", &[]),
+                stop.clone(),
+            ),
         );
         self.run("expire-events", api::expire_events::run(api, stop));
         Ok(())

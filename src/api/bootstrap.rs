@@ -1,7 +1,8 @@
-//! What every cluster has from the start: its namespaces and the API's own Service.
+//! What every cluster has from the start: its namespaces, the API's own Service, and the class of local volumes.
 
 use super::{Api, User};
 use crate::client::Door;
+use crate::object::storage;
 use axum::body::Body;
 use http::{Request, StatusCode, header};
 use serde_json::{Value, json};
@@ -34,7 +35,15 @@ pub async fn bootstrap(api: &Api) -> Result<(), String> {
         "kubernetes",
         &service,
     )
-    .await
+    .await?;
+    let class = json!({
+        "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
+        "metadata": {"name": storage::LOCAL_PATH_CLASS, "annotations": {storage::DEFAULT_CLASS: "true"}},
+        "provisioner": storage::LOCAL_PATH_PROVISIONER,
+        "reclaimPolicy": "Delete", "volumeBindingMode": "WaitForFirstConsumer",
+    });
+    let path = "/apis/storage.k8s.io/v1/storageclasses";
+    create(api, path, "", storage::LOCAL_PATH_CLASS, &class).await
 }
 
 async fn create(

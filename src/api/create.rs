@@ -39,7 +39,8 @@ impl Api {
         kind.strategy.default(&mut object);
         kind.strategy.prepare_create(&mut object);
         let name = text(&object, "/metadata/name").to_owned();
-        let errors = kind.strategy.validate(&object);
+        let mut errors = kind.strategy.validate(&object);
+        errors.extend(kind.strategy.validate_create(&object));
         if !errors.is_empty() {
             return Err(ApiError::invalid(kind, &name, &errors));
         }

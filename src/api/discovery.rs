@@ -25,7 +25,9 @@ const VERBS_ONE_BY_ONE: &[&str] = &[
 impl Kind {
     /// What can be done with the kind's objects.
     pub(super) fn verbs(&self) -> &'static [&'static str] {
-        if self.group.is_empty() && self.plural == "namespaces" {
+        if self.group == super::kinds::metrics::GROUP {
+            &["get", "list"]
+        } else if self.group.is_empty() && self.plural == "namespaces" {
             VERBS_ONE_BY_ONE
         } else {
             VERBS
@@ -160,6 +162,11 @@ fn subresource(
             "NodeProxyOptions",
         ),
         Subresource::Finalize => ("finalize", &["update"], kind.kind),
+        Subresource::EphemeralContainers => (
+            "ephemeralcontainers",
+            &["get", "patch", "update"],
+            kind.kind,
+        ),
     }
 }
 

@@ -21,6 +21,7 @@ pub mod expire_events;
 mod form;
 pub mod kinds;
 mod metadata;
+mod metrics;
 mod negotiate;
 pub mod openapi;
 mod parts;
@@ -32,6 +33,7 @@ pub mod request;
 pub mod server;
 pub mod status;
 pub mod table;
+mod telemetry;
 mod update;
 mod watch;
 
@@ -78,6 +80,7 @@ struct Parts {
     writer: Writer,
     nodes: Arc<dyn NodeDoor>,
     kinds: &'static [Kind],
+    telemetry: telemetry::Telemetry,
 }
 
 /// One request on its way through the handlers.
@@ -130,15 +133,27 @@ impl Api {
                 writer,
                 nodes,
                 kinds: kinds::all(),
+                telemetry: telemetry::Telemetry::default(),
             }),
         }
     }
 
     /// Answers one request of an authenticated user (`None`: anonymous).
     pub async fn handle(&self, user: Option<User>, request: Request<Body>) -> Response<Body> {
-        self.try_handle(user, request)
+        let began = std::time::Instant::now();
+        let label = telemetry::Label::of(
+            self.parts.kinds,
+            request.method(),
+            &Target::parse(request.uri().path()),
+            Query::parse(request.uri().query()).is_ok_and(|query| query.flag("watch")),
+        );
+        let response = self
+            .try_handle(user, request)
             .await
-            .unwrap_or_else(ApiError::into_response)
+            .unwrap_or_else(ApiError::into_response);
+        let code = response.status().as_u16();
+        self.parts.telemetry.record(label, code, began.elapsed());
+        response
     }
 
     /// A door for parts of this process, acting as `user`.
@@ -191,6 +206,14 @@ impl Api {
         let value: Value = match &target {
             Target::Health => return Ok(Response::new(Body::from("ok"))),
             Target::Version => discovery::version(),
+            Target::Metrics => {
+                let mut response = Response::new(Body::from(self.parts.telemetry.page()));
+                let media = http::HeaderValue::from_static(crate::exposition::MEDIA_TYPE);
+                response
+                    .headers_mut()
+                    .insert(http::header::CONTENT_TYPE, media);
+                return Ok(response);
+            }
             Target::CoreVersions | Target::Groups if aggregated => {
                 let core = matches!(target, Target::CoreVersions);
                 let mut response =
@@ -263,26 +286,38 @@ impl Api {
             query,
             headers: &head.headers,
         };
+        if kind.group == kinds::metrics::GROUP {
+            return if head.method == Method::GET && !call.query.flag("watch") {
+                self.metrics(&call).await
+            } else {
+                Err(ApiError::method_not_allowed())
+            };
+        }
         let on_object = path.name.is_some();
         match (head.method, part) {
-            (Method::GET, None | Some(Subresource::Status)) if on_object => self.get(&call),
+            (Method::GET, None | Some(Subresource::Status | Subresource::EphemeralContainers))
+                if on_object =>
+            {
+                self.get(&call)
+            }
             (Method::GET, None) if call.query.flag("watch") => self.watch(&call),
             (Method::GET, None) => self.list(&call),
             (Method::POST, None) if !on_object => self.create(&call, body::read(body).await?).await,
             (Method::POST, Some(Subresource::Binding)) => {
                 self.bind(&call, body::read(body).await?).await
             }
-            (Method::PUT, None | Some(Subresource::Status)) if on_object => {
-                self.replace(&call, part.is_some(), body::read(body).await?)
-                    .await
+            (Method::PUT, None | Some(Subresource::Status | Subresource::EphemeralContainers))
+                if on_object =>
+            {
+                self.replace(&call, part, body::read(body).await?).await
             }
             (Method::PUT, Some(Subresource::Finalize)) => {
                 self.finalize(&call, body::read(body).await?).await
             }
-            (Method::PATCH, None | Some(Subresource::Status)) if on_object => {
-                self.patch(&call, part.is_some(), body::read(body).await?)
-                    .await
-            }
+            (
+                Method::PATCH,
+                None | Some(Subresource::Status | Subresource::EphemeralContainers),
+            ) if on_object => self.patch(&call, part, body::read(body).await?).await,
             (Method::DELETE, None) if on_object => {
                 self.delete(&call, body::read(body).await?).await
             }
@@ -302,6 +337,7 @@ fn part_of(kind: &Kind, word: &str) -> Option<Subresource> {
         "exec" => Subresource::Exec,
         "proxy" => Subresource::Proxy,
         "finalize" => Subresource::Finalize,
+        "ephemeralcontainers" => Subresource::EphemeralContainers,
         _ => return None,
     };
     kind.subresources.contains(&part).then_some(part)

@@ -167,7 +167,11 @@ fn container(pod: &Value, name: &str, asked: Option<&str>, part: Subresource) ->
     };
     let (containers, inits) = (names("/spec/containers"), names("/spec/initContainers"));
     if let Some(asked) = asked {
-        return if containers.contains(&asked) || inits.contains(&asked) {
+        let debug = names("/spec/ephemeralContainers");
+        return if [&containers, &inits, &debug]
+            .iter()
+            .any(|list| list.contains(&asked))
+        {
             Ok(asked.to_owned())
         } else {
             Err(ApiError::bad_request(format!(

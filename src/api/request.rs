@@ -9,6 +9,8 @@ pub enum Target {
     /// `/healthz`, `/livez`, `/readyz`
     Health,
     Version,
+    /// `/metrics`
+    Metrics,
     /// `/api`
     CoreVersions,
     /// `/apis`
@@ -58,6 +60,7 @@ impl Target {
         match words.as_slice() {
             ["healthz" | "livez" | "readyz", ..] => Target::Health,
             ["version"] => Target::Version,
+            ["metrics"] => Target::Metrics,
             ["api"] => Target::CoreVersions,
             ["apis"] => Target::Groups,
             ["apis", group] => Target::Group((*group).to_owned()),

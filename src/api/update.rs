@@ -3,7 +3,7 @@
 use super::body::OBJECT_BYTES_MAX;
 use super::create::ATTEMPTS_MAX;
 use super::encode::{encode, fill};
-use super::kinds::Kind;
+use super::kinds::{Kind, Subresource};
 use super::query::FieldValidation;
 use super::status::{ApiError, ApiResult};
 use super::{Api, Call, body, cluster_ip, form, metadata, patch, stored_value, with_warnings};
@@ -25,7 +25,7 @@ impl Api {
     pub(super) async fn replace(
         &self,
         call: &Call<'_>,
-        status: bool,
+        part: Option<Subresource>,
         body: Bytes,
     ) -> ApiResult<Response<Body>> {
         let (kind, form) = (call.kind, call.form()?);
@@ -46,7 +46,7 @@ impl Api {
                 .ok_or_else(|| ApiError::not_found(kind, name))?;
             // Without a resourceVersion the client means: whatever is there.
             check_revision(kind, name, &object, &old)?;
-            match self.write(call, &key, &old, object.clone(), status).await? {
+            match self.write(call, &key, &old, object.clone(), part).await? {
                 Tried::Written(json) => {
                     return Ok(with_warnings(
                         form::object(kind, form, &call.query, 200, json)?,
@@ -62,7 +62,7 @@ impl Api {
     pub(super) async fn patch(
         &self,
         call: &Call<'_>,
-        status: bool,
+        part: Option<Subresource>,
         body: Bytes,
     ) -> ApiResult<Response<Body>> {
         let (kind, form) = (call.kind, call.form()?);
@@ -106,7 +106,7 @@ impl Api {
                 Some(name),
             )?;
             check_revision(kind, name, &object, &old)?;
-            match self.write(call, &key, &old, object, status).await? {
+            match self.write(call, &key, &old, object, part).await? {
                 Tried::Written(json) => {
                     return Ok(with_warnings(
                         form::object(kind, form, &call.query, 200, json)?,
@@ -125,11 +125,11 @@ impl Api {
         key: &Key,
         old: &Stored,
         object: Value,
-        status: bool,
+        part: Option<Subresource>,
     ) -> ApiResult<Tried> {
         let kind = call.kind;
         let before = stored_value(&old.json)?;
-        let object = prepared(kind, &before, object, status)?;
+        let object = prepared(kind, &before, object, part)?;
         self.commit(kind, key, old, &before, object, call.query.dry_run()?)
             .await
     }
@@ -199,19 +199,27 @@ impl Api {
 }
 
 /// The object as it would be stored: what the client may change from `object`, everything else from `before`.
-fn prepared(kind: &Kind, before: &Value, mut object: Value, status: bool) -> ApiResult<Value> {
-    let name = text(before, "/metadata/name");
-    kind.strategy.default(&mut object);
-    if status {
-        kind.strategy.prepare_status_update(before, &mut object);
-    } else {
-        kind.strategy.prepare_update(before, &mut object);
+fn prepared(
+    kind: &Kind,
+    before: &Value,
+    mut object: Value,
+    part: Option<Subresource>,
+) -> ApiResult<Value> {
+    let (name, strategy) = (text(before, "/metadata/name"), kind.strategy);
+    strategy.default(&mut object);
+    match part {
+        None => strategy.prepare_update(before, &mut object),
+        Some(Subresource::Status) => strategy.prepare_status_update(before, &mut object),
+        Some(part) => strategy.prepare_part_update(part, before, &mut object),
     }
     metadata::prepare_update(before, &mut object);
     let mut errors = Vec::new();
-    if !status {
-        errors.extend(kind.strategy.validate(&object));
-        errors.extend(kind.strategy.validate_update(before, &object));
+    if part != Some(Subresource::Status) {
+        errors.extend(strategy.validate(&object));
+        errors.extend(match part {
+            Some(part) => strategy.validate_part_update(part, before, &object),
+            None => strategy.validate_update(before, &object),
+        });
         errors.extend(metadata::added_finalizers(before, &object));
     }
     if errors.is_empty() {

@@ -30,6 +30,7 @@ mod kubeconfig;
 mod logs;
 mod manifest;
 mod node_args;
+mod pressure_args;
 mod print;
 mod reset;
 mod resource_args;
@@ -59,7 +60,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Start this node in the foreground.
-    Up(up::UpArgs),
+    Up(Box<up::UpArgs>),
     /// Show a throw-away node at work, then clean up.
     Demo(demo::DemoArgs),
     /// Print one or many objects.
@@ -129,7 +130,7 @@ fn run(verb: Verb, client: connect::ClientArgs) -> Outcome {
     // Fails only where a provider is installed already, which is then ours.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match verb {
-        Verb::Up(args) => up::run(args, client.data_dir),
+        Verb::Up(args) => up::run(*args, client.data_dir),
         Verb::Demo(args) => demo::run(&args),
         Verb::Get(args) => client_verb(get::run(args, client)),
         Verb::Describe(args) => client_verb(describe_verb::run(args, client)),

@@ -1,6 +1,7 @@
 //! `coracle up`: this node in the foreground.
 
 use super::node_args::{self, parse_bridge, parse_cgroup_root, parse_pod_cidr, parse_sysctl};
+use super::pressure_args::PressureArgs;
 use super::{Outcome, heap, host};
 use crate::network::PodCidr;
 use crate::node::record;
@@ -43,10 +44,16 @@ pub struct UpArgs {
     /// Sysctls that pods may set beside the safe ones, separated by commas; `kernel.msg*` allows all that begin so.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parse_sysctl)]
     allowed_unsafe_sysctls: Vec<String>,
+    /// Directory of static pods: one pod per YAML or JSON file, run without the API and watched for changes.
+    #[arg(long, value_name = "DIR")]
+    manifest_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pressure: PressureArgs,
 }
 
 pub fn run(args: UpArgs, data_dir: PathBuf) -> Outcome {
     let profile = node_args::profile(args.profile.as_deref())?;
+    let settings = args.pressure.settings(&profile)?;
     let node_name = node_args::node_name(args.node_name)?;
     host::require_root("up")?;
     log_to_stderr("info");
@@ -62,6 +69,8 @@ pub fn run(args: UpArgs, data_dir: PathBuf) -> Outcome {
         profile,
         seccomp_default: args.seccomp_default,
         allowed_unsafe_sysctls: args.allowed_unsafe_sysctls,
+        manifest_dir: args.manifest_dir,
+        settings,
     };
     heap::keep_small();
     let runtime = runtime(&config.profile)?;

@@ -17,6 +17,7 @@ mod back_off;
 mod body;
 mod lines;
 mod path;
+mod token;
 mod typed;
 
 pub use body::{read as read_body, read_value};

@@ -9,8 +9,10 @@
 //! It never knows about nodes, containers or how objects are stored.
 
 mod namespace;
+pub mod node_taints;
 mod queue;
 mod service_account;
+pub mod storage;
 
 #[cfg(test)]
 pub(crate) mod fake_door;

@@ -60,20 +60,17 @@ impl Recorder {
         reason: &'static str,
         message: String,
     ) {
-        let meta = &pod.metadata;
-        let field_path = container.map(|(init, name)| {
-            let list = if init { "initContainers" } else { "containers" };
-            format!("spec.{list}{{{name}}}")
-        });
+        self.note(reference(pod, container), kind, reason, message);
+    }
+
+    /// About this node, whose object need not be at hand (upstream's kubelet names itself in the uid's place as well).
+    pub fn node_named(&self, name: &str, kind: Kind, reason: &'static str, message: String) {
         self.note(
             ObjectReference {
-                api_version: Some("v1".to_string()),
-                kind: Some("Pod".to_string()),
-                name: meta.name.clone(),
-                namespace: meta.namespace.clone(),
-                uid: meta.uid.clone(),
-                resource_version: meta.resource_version.clone(),
-                field_path,
+                kind: Some("Node".to_string()),
+                name: Some(name.to_string()),
+                uid: Some(name.to_string()),
+                ..ObjectReference::default()
             },
             kind,
             reason,
@@ -95,7 +92,13 @@ impl Recorder {
         );
     }
 
-    fn note(&self, about: ObjectReference, kind: Kind, reason: &'static str, mut message: String) {
+    pub fn note(
+        &self,
+        about: ObjectReference,
+        kind: Kind,
+        reason: &'static str,
+        mut message: String,
+    ) {
         if message.len() > MESSAGE_BYTES_MAX {
             let mut end = MESSAGE_BYTES_MAX - 3;
             while !message.is_char_boundary(end) {
@@ -114,6 +117,30 @@ impl Recorder {
         if self.queue.try_send(note).is_err() {
             tracing::debug!(reason, "event dropped: the queue is full");
         }
+    }
+}
+
+/// A pod, or one of its containers (whether it is an init container, and its name), as events name it.
+pub fn reference(pod: &Pod, container: Option<(bool, &str)>) -> ObjectReference {
+    let meta = &pod.metadata;
+    let field_path = container.map(|(init, name)| {
+        let list = if init {
+            "initContainers"
+        } else if super::pod::ephemeral::list(pod).any(|e| e.name == name) {
+            "ephemeralContainers"
+        } else {
+            "containers"
+        };
+        format!("spec.{list}{{{name}}}")
+    });
+    ObjectReference {
+        api_version: Some("v1".to_string()),
+        kind: Some("Pod".to_string()),
+        name: meta.name.clone(),
+        namespace: meta.namespace.clone(),
+        uid: meta.uid.clone(),
+        resource_version: meta.resource_version.clone(),
+        field_path,
     }
 }
 

@@ -1,21 +1,17 @@
 //! What this machine has, as the node's object shows it.
 
+use super::eviction::{Settings, Signal};
 use super::spec::NodeFacts;
+use super::stats::{filesystem, meminfo};
 use k8s_openapi::api::core::v1::NodeSystemInfo;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 /// The API level of the objects this binary speaks, with its own version behind the plus as other distributions do.
 const KUBELET_VERSION: &str = concat!("v1.37.0+coracle", env!("CARGO_PKG_VERSION"));
 const RUNTIME_VERSION: &str = concat!("coracle://", env!("CARGO_PKG_VERSION"));
-/// Memory kept back from pods: upstream's default hard eviction threshold.
-const MEMORY_RESERVED_BYTES: i64 = 100 << 20;
-/// Below these the node has the pressure condition (upstream's hard eviction thresholds).
-const MEMORY_AVAILABLE_MIN_BYTES: i64 = 100 << 20;
-const DISK_AVAILABLE_MIN_PERCENT: u64 = 10;
-const PIDS_AVAILABLE_MIN_PERCENT: i64 = 10;
-
 /// What does not change while the node runs.
 #[derive(Debug, Clone)]
 pub struct Fixed {
@@ -27,11 +23,21 @@ pub struct Fixed {
     pub memory_bytes: i64,
     pub disk_bytes: i64,
     pub info: NodeSystemInfo,
+    /// Huge pages the kernel holds, bytes by resource name (`hugepages-2Mi`).
+    pub huge_pages: BTreeMap<String, i64>,
+    pub settings: Arc<Settings>,
 }
 
 impl Fixed {
     /// Looks at the machine. What cannot be read stays empty or 0.
-    pub fn read(name: &str, ip: &str, pod_cidr: &str, pods_max: u32, pods_dir: &Path) -> Fixed {
+    pub fn read(
+        name: &str,
+        ip: &str,
+        pod_cidr: &str,
+        pods_max: u32,
+        pods_dir: &Path,
+        settings: Arc<Settings>,
+    ) -> Fixed {
         let line = |path: &str| {
             fs::read_to_string(path)
                 .map(|t| t.trim().to_string())
@@ -49,8 +55,10 @@ impl Fixed {
             pod_cidr: pod_cidr.to_string(),
             pods_max,
             cpu_milli: i64::try_from(cpus).unwrap_or(1).saturating_mul(1000),
-            memory_bytes: meminfo(&line("/proc/meminfo"), "MemTotal"),
-            disk_bytes: disk(pods_dir).map_or(0, |d| i64::try_from(d.total).unwrap_or(i64::MAX)),
+            memory_bytes: signed(meminfo(&line("/proc/meminfo"), "MemTotal")),
+            disk_bytes: filesystem(pods_dir).map_or(0, |disk| signed(disk.capacity_bytes)),
+            huge_pages: huge_pages(Path::new("/sys/kernel/mm/hugepages")),
+            settings,
             info: NodeSystemInfo {
                 architecture: go_arch(std::env::consts::ARCH).to_string(),
                 boot_id: line("/proc/sys/kernel/random/boot_id"),
@@ -67,19 +75,35 @@ impl Fixed {
         }
     }
 
-    fn allocatable_memory(&self) -> i64 {
-        (self.memory_bytes - MEMORY_RESERVED_BYTES).max(0)
-    }
-
-    /// What pods may ask of this node.
+    /// What pods may ask of this node: all there is, less what is reserved, less what the hard thresholds keep.
+    /// <https://kubernetes.io/docs/tasks/administer-cluster/reserve-compute-resources/#node-allocatable>
     pub fn facts(&self) -> NodeFacts {
+        let reserved = &self.settings.reserved;
+        let huge: i64 = self.huge_pages.values().sum();
+        let kept = |signal, capacity| self.settings.hard_bytes(signal, capacity);
+        let left = |capacity: i64, parts: &[i64]| {
+            let taken = |rest: i64, part: &i64| rest.saturating_sub(*part);
+            parts.iter().fold(capacity, taken).max(0)
+        };
         NodeFacts {
             name: self.name.clone(),
             ip: self.ip.clone(),
-            cpu_milli: self.cpu_milli,
-            memory_bytes: self.allocatable_memory(),
-            // Upstream keeps a tenth of the disk back (its `nodefs.available` threshold).
-            ephemeral_storage_bytes: self.disk_bytes - self.disk_bytes / 10,
+            cpu_milli: left(self.cpu_milli, &[reserved.cpu_milli]),
+            memory_bytes: left(
+                self.memory_bytes,
+                &[
+                    reserved.memory_bytes,
+                    huge,
+                    kept(Signal::MemoryAvailable, self.memory_bytes),
+                ],
+            ),
+            ephemeral_storage_bytes: left(
+                self.disk_bytes,
+                &[
+                    reserved.ephemeral_storage_bytes,
+                    kept(Signal::NodefsAvailable, self.disk_bytes),
+                ],
+            ),
         }
     }
 
@@ -96,69 +120,34 @@ impl Fixed {
     }
 }
 
-/// What is looked at again and again.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Pressure {
-    pub memory: bool,
-    pub disk: bool,
-    pub pids: bool,
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
-impl Pressure {
-    pub fn read(pods_dir: &Path) -> Pressure {
-        let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
-        let available = meminfo(&text("/proc/meminfo"), "MemAvailable");
-        let pid_max: i64 = text("/proc/sys/kernel/pid_max").trim().parse().unwrap_or(0);
-        // `/proc/loadavg`: the fourth field is `running/all`.
-        let tasks: i64 = text("/proc/loadavg")
-            .split_whitespace()
-            .nth(3)
-            .and_then(|f| f.split_once('/'))
-            .and_then(|(_, all)| all.parse().ok())
-            .unwrap_or(0);
-        Pressure {
-            memory: available > 0 && available < MEMORY_AVAILABLE_MIN_BYTES,
-            disk: disk(pods_dir).is_some_and(|d| {
-                d.available.saturating_mul(100) < d.total.saturating_mul(DISK_AVAILABLE_MIN_PERCENT)
-            }),
-            pids: pid_max > 0
-                && (pid_max - tasks).saturating_mul(100)
-                    < pid_max.saturating_mul(PIDS_AVAILABLE_MIN_PERCENT),
-        }
-    }
-}
-
-struct Disk {
-    total: u64,
-    available: u64,
-}
-
-fn disk(path: &Path) -> Option<Disk> {
-    // The directory may not be there yet: its nearest parent is on the same disk.
-    let at = path.ancestors().find(|p| p.exists())?;
-    let stat = nix::sys::statvfs::statvfs(at).ok()?;
-    #[allow(
-        clippy::useless_conversion,
-        reason = "32-bit targets have narrower fields"
-    )]
-    let (size, blocks, free) = (
-        u64::from(stat.fragment_size()),
-        u64::from(stat.blocks()),
-        u64::from(stat.blocks_available()),
-    );
-    Some(Disk {
-        total: blocks.saturating_mul(size),
-        available: free.saturating_mul(size),
-    })
-}
-
-/// A line of /proc/meminfo, bytes; 0 where it is not there.
-fn meminfo(text: &str, name: &str) -> i64 {
-    text.lines()
-        .filter_map(|l| l.split_once(':'))
-        .find(|(key, _)| *key == name)
-        .and_then(|(_, value)| value.split_whitespace().next()?.parse::<i64>().ok())
-        .map_or(0, |kib| kib.saturating_mul(1024))
+/// `hugepages-2048kB/nr_hugepages` and its like; a kernel without huge pages has none.
+fn huge_pages(directory: &Path) -> BTreeMap<String, i64> {
+    fs::read_dir(directory)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            let kib: i64 = name
+                .strip_prefix("hugepages-")?
+                .strip_suffix("kB")?
+                .parse()
+                .ok()?;
+            let count: i64 = fs::read_to_string(entry.path().join("nr_hugepages"))
+                .ok()?
+                .trim()
+                .parse()
+                .ok()?;
+            let size =
+                crate::kubelet::eviction::binary(u64::try_from(kib).ok()?.checked_mul(1024)?);
+            let bytes = kib.saturating_mul(1024).saturating_mul(count);
+            Some((format!("hugepages-{size}"), bytes))
+        })
+        .collect()
 }
 
 /// `PRETTY_NAME` of os-release(5).
@@ -180,17 +169,46 @@ fn go_arch(rust: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::kubelet::eviction::Flags;
 
     #[test]
     fn files_of_the_machine() {
         assert_eq!(
-            meminfo("MemTotal:  2048 kB\nMemAvailable: 3 kB\n", "MemAvailable"),
-            3072
-        );
-        assert_eq!(
             os_image("ID=debian\nPRETTY_NAME=\"Debian GNU/Linux 13\"\n"),
             "Debian GNU/Linux 13"
         );
+        let root = tempfile::tempdir().unwrap();
+        for (size, count) in [("2048kB", "3\n"), ("1048576kB", "0\n"), ("odd", "1")] {
+            let directory = root.path().join(format!("hugepages-{size}"));
+            fs::create_dir(&directory).unwrap();
+            fs::write(directory.join("nr_hugepages"), count).unwrap();
+        }
+        let expected = [
+            ("hugepages-1Gi".to_string(), 0),
+            ("hugepages-2Mi".to_string(), 6 << 20),
+        ];
+        assert_eq!(huge_pages(root.path()), BTreeMap::from(expected));
+    }
+
+    #[test]
+    fn allocatable_is_what_is_left() {
+        let flags = Flags {
+            eviction_hard: Some("memory.available<100,nodefs.available<10%".into()),
+            system_reserved: Some("cpu=100m,memory=50".into()),
+            kube_reserved: Some("cpu=100m,ephemeral-storage=100".into()),
+            ..Flags::default()
+        };
+        let settings = Settings::new(&crate::profile::named("pi-4").unwrap(), &flags).unwrap();
+        let mut fixed = Fixed::read("n", "", "", 1, Path::new("/"), Arc::new(settings));
+        fixed.cpu_milli = 1000;
+        fixed.memory_bytes = 1000;
+        fixed.disk_bytes = 1000;
+        fixed.huge_pages = BTreeMap::from([("hugepages-2Mi".to_string(), 200)]);
+        let facts = fixed.facts();
+        assert_eq!(facts.cpu_milli, 800);
+        assert_eq!(facts.memory_bytes, 1000 - 50 - 100 - 200);
+        assert_eq!(facts.ephemeral_storage_bytes, 1000 - 100 - 100);
     }
 }

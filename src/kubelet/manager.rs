@@ -1,8 +1,14 @@
 //! Owns the pods' workers: starts one for each pod bound here, tells it of changes, clears up what no pod owns.
 
+mod static_pods;
+
 use super::Context;
 use super::admit::{Room, admit};
-use super::pod::state::{PodState, Verdict, containers};
+use super::eviction::{self, Eviction};
+use super::pod::ephemeral;
+use super::pod::state::{PodState, Record, Verdict, containers};
+use super::static_pods::mirror::{Mirror, is_mirror};
+use super::static_pods::{Source, StaticPods};
 use super::volumes;
 use super::worker::Worker;
 use crate::client::informer::{Event, Scope, informer};
@@ -10,6 +16,7 @@ use crate::runtime::RuntimeEvent;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -19,8 +26,14 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug, Clone)]
 pub struct Wanted {
     pub pod: Arc<Pod>,
-    /// The pod is out of the API.
+    /// The pod is out of the API, or its file is gone.
     pub gone: bool,
+    /// Set for a static pod: it comes from a file, and the API has a mirror of it.
+    pub mirror: Option<Mirror>,
+    /// The node gives the pod up.
+    pub eviction: Option<Eviction>,
+    /// How often disk was asked back: ended runs that wait for their restart are removed at once.
+    pub reclaims: u32,
 }
 
 /// What others may know of a pod here.
@@ -32,13 +45,18 @@ pub struct View {
     pub over: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ContainerView {
     /// The newest run that left a log.
     pub attempt: Option<u32>,
     pub running: bool,
     /// Why it waits, as its status says.
     pub waiting: Option<String>,
+    /// Of the newest run; empty and 0 before the first.
+    pub id: String,
+    pub started_ms: i64,
+    /// The image of the newest run, as its status names it.
+    pub image: String,
 }
 
 impl View {
@@ -50,18 +68,24 @@ impl View {
                 .iter()
                 .flatten()
                 .chain(statuses?.container_statuses.iter().flatten())
+                .chain(statuses?.ephemeral_container_statuses.iter().flatten())
                 .find(|s| s.name == name)?;
             status.state.as_ref()?.waiting.as_ref()?.reason.clone()
         };
         let list = containers(pod)
-            .map(|(_, c)| {
-                let record = state.record(&c.name);
+            .map(|(_, c)| &c.name)
+            .chain(ephemeral::list(pod).map(|e| &e.name))
+            .map(|name| {
+                let record = state.record(name);
                 let view = ContainerView {
                     attempt: record.and_then(|r| r.attempt()),
                     running: record.is_some_and(|r| r.is_running()),
-                    waiting: waiting(&c.name),
+                    waiting: waiting(name),
+                    id: record.map(|r| r.id().to_owned()).unwrap_or_default(),
+                    started_ms: record.map_or(0, Record::started_ms),
+                    image: record.map(|r| r.image.clone()).unwrap_or_default(),
                 };
-                (c.name.clone(), view)
+                (name.clone(), view)
             })
             .collect();
         View {
@@ -85,6 +109,7 @@ struct Handle {
 #[derive(Default)]
 pub struct Pods {
     handles: Mutex<HashMap<String, Handle>>,
+    listed: AtomicBool,
 }
 
 impl Pods {
@@ -105,6 +130,45 @@ impl Pods {
             .map(|h| h.view.clone())
     }
 
+    /// True once every pod bound here is known.
+    pub fn is_listed(&self) -> bool {
+        self.listed.load(Ordering::Acquire)
+    }
+
+    /// Gives a pod up; its view tells when it is over. `None`: it is not here, or given up already.
+    pub fn evict(&self, uid: &str, eviction: Eviction) -> Option<watch::Receiver<View>> {
+        let handles = self.lock();
+        let handle = handles.get(uid)?;
+        let is_new = handle.wanted.send_if_modified(|wanted| {
+            let is_new = wanted.eviction.is_none();
+            wanted.eviction.get_or_insert(eviction);
+            is_new
+        });
+        is_new.then(|| handle.view.clone())
+    }
+
+    /// True for a pod that was given up and may still be ending.
+    pub fn is_evicted(&self, uid: &str) -> bool {
+        let handles = self.lock();
+        handles
+            .get(uid)
+            .is_some_and(|handle| handle.wanted.borrow().eviction.is_some())
+    }
+
+    /// Asks every worker to remove ended runs now.
+    pub fn reclaim_dead(&self) {
+        for handle in self.lock().values() {
+            handle
+                .wanted
+                .send_modify(|wanted| wanted.reclaims = wanted.reclaims.wrapping_add(1));
+        }
+    }
+
+    /// Of every pod here.
+    pub fn uids(&self) -> HashSet<String> {
+        self.lock().keys().cloned().collect()
+    }
+
     pub fn views(&self) -> Vec<View> {
         self.lock()
             .values()
@@ -113,11 +177,15 @@ impl Pods {
     }
 }
 
+/// Sets of static pods that wait for the manager; only the last counts.
+const STATIC_CHANGES_MAX: usize = 4;
+
 /// Runs the pods until `stop`, which leaves their containers running.
 pub async fn run(
     ctx: Arc<Context>,
     pods: Arc<Pods>,
     mut runtime_events: mpsc::Receiver<RuntimeEvent>,
+    files: Option<StaticPods>,
     stop: CancellationToken,
 ) {
     let scope = Scope {
@@ -132,11 +200,23 @@ pub async fn run(
         ids: HashMap::new(),
         stop: stop.clone(),
         listed: false,
+        static_pods: Vec::new(),
+        mirrors: HashMap::new(),
     };
+    // Before anything else: they need no API, and the first list must not take theirs for orphans.
+    let (changes, mut static_changes) = mpsc::channel(STATIC_CHANGES_MAX);
+    let mut reading = JoinSet::new();
+    if let Some(files) = files {
+        let mut source = Source::new(files, &manager.ctx.facts.name);
+        let first = source.read();
+        manager.static_pods_changed(first.clone()).await;
+        reading.spawn(source.run(first, changes, stop.clone()));
+    }
     let mut runtime_open = true;
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
+            Some(pods) = static_changes.recv() => manager.static_pods_changed(pods).await,
             Some(event) = events.next() => manager.apply(event).await,
             event = runtime_events.recv(), if runtime_open => match event {
                 Some(event) => manager.wake(&event),
@@ -144,9 +224,11 @@ pub async fn run(
             },
             Some(ended) = manager.workers.join_next_with_id(), if !manager.workers.is_empty() => {
                 manager.worker_ended(ended);
+                manager.start_static_pods().await;
             }
         }
     }
+    while reading.join_next().await.is_some() {}
     // Workers see the same stop; each is awaited so that no write to the API is cut off half-way.
     while manager.workers.join_next().await.is_some() {}
 }
@@ -158,6 +240,10 @@ struct Manager {
     ids: HashMap<tokio::task::Id, String>,
     stop: CancellationToken,
     listed: bool,
+    /// What the files hold.
+    static_pods: Vec<Arc<Pod>>,
+    /// The mirrors in the API, by namespace and name.
+    mirrors: HashMap<(String, String), Arc<Pod>>,
 }
 
 impl Manager {
@@ -170,10 +256,12 @@ impl Manager {
                         .creation_timestamp
                         .cmp(&b.metadata.creation_timestamp)
                 });
-                let alive: HashSet<String> =
+                let mut alive: HashSet<String> =
                     list.iter().filter_map(|p| p.metadata.uid.clone()).collect();
                 for (uid, handle) in self.pods.lock().iter() {
-                    if !alive.contains(uid) {
+                    if handle.wanted.borrow().mirror.is_some() {
+                        alive.insert(uid.clone());
+                    } else if !alive.contains(uid) {
                         handle.wanted.send_modify(|w| w.gone = true);
                     }
                 }
@@ -181,11 +269,14 @@ impl Manager {
                     self.listed = true;
                     self.clear_orphans(&alive).await;
                 }
+                self.mirrors_listed(&list);
                 for pod in list {
                     self.applied(pod).await;
                 }
+                self.pods.listed.store(true, Ordering::Release);
             }
             Event::Applied(pod) => self.applied(pod).await,
+            Event::Deleted(pod) if is_mirror(&pod) => self.mirror_deleted(&pod),
             Event::Deleted(pod) => {
                 let uid = pod.metadata.uid.clone().unwrap_or_default();
                 if let Some(handle) = self.pods.lock().get(&uid) {
@@ -202,6 +293,9 @@ impl Manager {
         let Some(uid) = pod.metadata.uid.clone() else {
             return;
         };
+        if is_mirror(&pod) {
+            return Box::pin(self.mirror_applied(pod)).await;
+        }
         let pod = Arc::new(pod);
         if let Some(handle) = self.pods.lock().get(&uid) {
             handle.wanted.send_modify(|w| {
@@ -210,11 +304,22 @@ impl Manager {
             });
             return;
         }
-        let refused = self.refuse(&pod).await;
-        let (wanted_tx, wanted) = watch::channel(Wanted {
-            pod: pod.clone(),
+        Box::pin(self.start(Wanted {
+            pod,
             gone: false,
-        });
+            mirror: None,
+            eviction: None,
+            reclaims: 0,
+        }))
+        .await;
+    }
+
+    /// A worker for a pod that has none.
+    async fn start(&mut self, wanted: Wanted) {
+        let pod = wanted.pod.clone();
+        let uid = pod.metadata.uid.clone().unwrap_or_default();
+        let refused = self.refuse(&pod).await;
+        let (wanted_tx, wanted) = watch::channel(wanted);
         let (view_tx, view) = watch::channel(View::of(&pod, &PodState::default()));
         let worker = Worker::new(self.ctx.clone(), pod, wanted, view_tx);
         let task = self.workers.spawn(worker.run(refused, self.stop.clone()));
@@ -238,6 +343,7 @@ impl Manager {
         {
             return None;
         }
+        let pressure = *self.ctx.pressure.borrow();
         let others: Vec<Arc<Pod>> = self
             .pods
             .lock()
@@ -250,7 +356,8 @@ impl Manager {
             facts: self.ctx.facts.clone(),
             labels: self.node_labels(pod).await,
         };
-        let refused = admit(pod, others.iter().map(AsRef::as_ref), &room)
+        let refused = eviction::admit(pod, pressure)
+            .and_then(|()| admit(pod, others.iter().map(AsRef::as_ref), &room))
             .and_then(|()| super::admit_security::admit(pod, &self.ctx.policy))
             .err()?;
         tracing::warn!(pod = %format!("{}/{}", pod.metadata.namespace.as_deref().unwrap_or_default(),
@@ -268,6 +375,7 @@ impl Manager {
             "NodeAffinity" => "NodeAffinity",
             "SysctlForbidden" => "SysctlForbidden",
             "AppArmor" => "AppArmor",
+            eviction::REASON => eviction::REASON,
             _ => "OutOfResources",
         };
         self.ctx

@@ -1,6 +1,6 @@
 //! The node agent: makes the pods bound to this node real and reports what became of them.
 //!
-//! What comes in: pods bound to this node (a watch), what happens to containers (events of the runtime), and requests
+//! What comes in: pods bound to this node (a watch), pods from files, what happens to containers (events of the runtime), and requests
 //! for logs, exec and images over its own HTTP interface. What goes out: calls to runtime, image and network, status
 //! of pods and of the node, events; all of it through the API's own door.
 //!
@@ -12,8 +12,12 @@
 mod act;
 mod admit;
 mod admit_security;
+mod counters;
 mod dirs;
 mod events;
+mod eviction;
+mod gc;
+mod hooks;
 mod http;
 mod images;
 mod last_words;
@@ -21,8 +25,12 @@ mod machine;
 mod manager;
 mod node_status;
 pub mod pod;
+pub mod probes;
+mod provisioner;
 mod services;
 pub mod spec;
+pub mod static_pods;
+mod stats;
 mod user_ranges;
 mod volumes;
 mod worker;
@@ -38,7 +46,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 pub struct KubeletConfig {
@@ -57,7 +65,15 @@ pub struct KubeletConfig {
     pub seccomp_default: bool,
     /// Sysctls that pods may set beside the safe ones; `*` at the end stands for any rest.
     pub allowed_unsafe_sysctls: Vec<String>,
+    /// What is kept back from pods and when they are given up.
+    pub settings: Settings,
+    /// Where the image store is: it may have a disk of its own.
+    pub images_dir: PathBuf,
+    /// Pods from files.
+    pub static_pods: Option<static_pods::StaticPods>,
 }
+
+pub use eviction::{Flags as EvictionFlags, Settings};
 
 /// What the kubelet works with; node.rs hands them over.
 pub struct Parts {
@@ -85,6 +101,12 @@ struct Context {
     node_changed: Arc<Notify>,
     policy: spec::security::SecurityPolicy,
     services: services::Services,
+    /// The objects that volumes here show.
+    watched: Arc<volumes::Watched>,
+    /// Conditions under which fewer pods are taken.
+    pressure: watch::Receiver<eviction::Pressure>,
+    counters: Arc<counters::Counters>,
+    images_dir: PathBuf,
 }
 
 /// Clones share one kubelet.
@@ -106,26 +128,61 @@ impl Kubelet {
             &config.pod_cidr,
             config.profile.pods_max,
             &config.pods_dir,
+            Arc::new(config.settings.clone()),
         ));
         let (recorder, recording) =
             events::Recorder::new(parts.client.clone(), config.node_name.clone(), stop.clone());
         let (services, watching) = services::Services::new(parts.client.clone(), stop.clone());
+        let dirs = dirs::Dirs {
+            pods: config.pods_dir.clone(),
+            run: config.run_dir,
+        };
+        let pods = Arc::new(manager::Pods::default());
+        let counters = Arc::new(counters::Counters::default());
+        let node_changed = Arc::new(Notify::new());
+        let stats = Arc::new(stats::Stats::new(
+            parts.runtime.clone(),
+            pods.clone(),
+            dirs.clone(),
+        ));
+        let collector = Arc::new(gc::Collector {
+            images: parts.images.clone(),
+            pods: pods.clone(),
+            dirs: dirs.clone(),
+            settings: config.settings.image_gc,
+            counters: counters.clone(),
+            recorder: recorder.clone(),
+            node_name: config.node_name.clone(),
+            node_changed: node_changed.clone(),
+            images_dir: config.images_dir.clone(),
+            state: tokio::sync::Mutex::default(),
+        });
+        let eviction_parts = eviction::Parts {
+            pods: pods.clone(),
+            stats: stats.clone(),
+            collector: collector.clone(),
+            counters: counters.clone(),
+            recorder: recorder.clone(),
+            dirs: dirs.clone(),
+            node_name: config.node_name.clone(),
+            node_changed: node_changed.clone(),
+            images_dir: config.images_dir.clone(),
+        };
+        let (evictions, pressure) =
+            eviction::Manager::new(eviction_parts, Arc::new(config.settings));
         let ctx = Arc::new(Context {
             node_name: config.node_name.clone(),
             client: parts.client.clone(),
             runtime: parts.runtime,
             network: parts.network,
-            puller: images::Puller::new(parts.images.clone()),
+            puller: images::Puller::new(parts.images.clone(), config.profile.images.pulls_parallel),
             recorder: recorder.clone(),
-            dirs: dirs::Dirs {
-                pods: config.pods_dir.clone(),
-                run: config.run_dir,
-            },
+            dirs,
             facts: fixed.facts(),
             labels: fixed.labels(),
             pods_max: config.profile.pods_max,
             logs: config.profile.logs.clone(),
-            node_changed: Arc::new(Notify::new()),
+            node_changed,
             policy: spec::security::SecurityPolicy {
                 seccomp_dir: config.seccomp_dir,
                 seccomp_default: config.seccomp_default && crate::runtime::seccomp::supported(),
@@ -133,21 +190,40 @@ impl Kubelet {
                 allowed_unsafe_sysctls: config.allowed_unsafe_sysctls,
             },
             services,
+            watched: Arc::new(volumes::Watched::new(parts.client.clone())),
+            pressure: pressure.clone(),
+            counters,
+            images_dir: config.images_dir,
         });
-        let pods = Arc::new(manager::Pods::default());
-        let router = http::router(ctx.clone(), pods.clone());
+        // Beside the pods' directories: volumes outlive pods.
+        let storage = config.pods_dir.with_file_name("storage");
+        let router = http::router(ctx.clone(), pods.clone(), stats);
         let node = node_status::run(
             parts.client,
             fixed,
             parts.images,
-            config.pods_dir,
+            pressure,
             recorder,
             ctx.node_changed.clone(),
             stop.clone(),
         );
-        let managing = manager::run(ctx, pods, parts.events, stop);
+        let provisioning = provisioner::run(ctx.clone(), storage, stop.clone());
+        let evicting = evictions.run(stop.clone());
+        let collecting = {
+            let stop = stop.clone();
+            async move { collector.run(stop).await }
+        };
+        let managing = manager::run(ctx, pods, parts.events, config.static_pods, stop);
         let running = async move {
-            tokio::join!(node, managing, recording, watching);
+            tokio::join!(
+                node,
+                managing,
+                recording,
+                watching,
+                provisioning,
+                evicting,
+                collecting
+            );
         };
         (Kubelet { router }, running)
     }

@@ -3,7 +3,8 @@
 //! There are no heartbeats here (they would wear the disk); a node's liveness is the cluster's soft state.
 
 use super::events::{Kind, Recorder};
-use super::machine::{Fixed, Pressure};
+use super::eviction::Pressure;
+use super::machine::Fixed;
 use super::pod::status::time;
 use crate::client::{Client, ClientError, PatchType};
 use crate::image::Images;
@@ -29,7 +30,7 @@ const RETRY: Duration = Duration::from_secs(2);
 /// The node's status. Transition times are kept from `old` where the condition did not change. Pure.
 pub fn node_status(
     fixed: &Fixed,
-    pressure: &Pressure,
+    pressure: Pressure,
     images: &[crate::image::Image],
     old: &NodeStatus,
     now_ms: i64,
@@ -41,7 +42,11 @@ pub fn node_status(
         } else {
             Quantity(format!("{cpu_milli}m"))
         };
-        BTreeMap::from([
+        let huge = fixed.huge_pages.iter();
+        let mut amounts: BTreeMap<String, Quantity> = huge
+            .map(|(name, bytes)| (name.clone(), quantity(*bytes)))
+            .collect();
+        amounts.extend([
             ("cpu".to_string(), cpu),
             (
                 "memory".to_string(),
@@ -49,7 +54,8 @@ pub fn node_status(
             ),
             ("ephemeral-storage".to_string(), quantity(disk)),
             ("pods".to_string(), Quantity(fixed.pods_max.to_string())),
-        ])
+        ]);
+        amounts
     };
     let facts = fixed.facts();
     let address = |kind: &str, address: &str| NodeAddress {
@@ -106,7 +112,7 @@ fn image_list(images: &[crate::image::Image]) -> Vec<ContainerImage> {
     list
 }
 
-fn conditions(pressure: &Pressure, old: &NodeStatus, now_ms: i64) -> Vec<NodeCondition> {
+fn conditions(pressure: Pressure, old: &NodeStatus, now_ms: i64) -> Vec<NodeCondition> {
     let mut list = old.conditions.clone().unwrap_or_default();
     let row = |holds: bool, yes: (&'static str, &'static str), no: (&'static str, &'static str)| {
         let (reason, message) = if holds { yes } else { no };
@@ -183,7 +189,7 @@ pub async fn run(
     client: Client,
     fixed: Arc<Fixed>,
     images: Arc<Images>,
-    pods_dir: std::path::PathBuf,
+    pressure: tokio::sync::watch::Receiver<Pressure>,
     recorder: Recorder,
     changed: Arc<tokio::sync::Notify>,
     stop: CancellationToken,
@@ -191,8 +197,8 @@ pub async fn run(
     let mut is_first = true;
     loop {
         let look = async {
-            let pressure = Pressure::read(&pods_dir);
-            keep(&client, &fixed, &pressure, &images.list()).await
+            let pressure = *pressure.borrow();
+            keep(&client, &fixed, pressure, &images.list()).await
         };
         let Some(kept) = stop.run_until_cancelled(look).await else {
             return;
@@ -225,7 +231,7 @@ pub async fn run(
 async fn keep(
     client: &Client,
     fixed: &Fixed,
-    pressure: &Pressure,
+    pressure: Pressure,
     images: &[crate::image::Image],
 ) -> Result<Node, ClientError> {
     let node = register(client, fixed).await?;
@@ -284,20 +290,28 @@ async fn register(client: &Client, fixed: &Fixed) -> Result<Node, ClientError> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::kubelet::eviction::{Flags, Settings};
     use std::path::Path;
+
+    fn fixed() -> Fixed {
+        let profile = crate::profile::named("pi-4").unwrap();
+        let settings = Settings::new(&profile, &Flags::default()).unwrap();
+        let at = Path::new("/");
+        Fixed::read("n", "10.0.0.1", "10.42.0.0/24", 30, at, Arc::new(settings))
+    }
 
     #[test]
     fn unchanged_machine_means_unchanged_status() {
-        let fixed = Fixed::read("n", "10.0.0.1", "10.42.0.0/24", 30, Path::new("/"));
+        let fixed = fixed();
         let calm = Pressure::default();
-        let first = node_status(&fixed, &calm, &[], &NodeStatus::default(), 1_000_000);
-        let second = node_status(&fixed, &calm, &[], &first, 9_000_000);
+        let first = node_status(&fixed, calm, &[], &NodeStatus::default(), 1_000_000);
+        let second = node_status(&fixed, calm, &[], &first, 9_000_000);
         assert_eq!(first, second);
         let pressed = Pressure {
             memory: true,
             ..calm
         };
-        let third = node_status(&fixed, &pressed, &[], &second, 9_000_000);
+        let third = node_status(&fixed, pressed, &[], &second, 9_000_000);
         let of = |s: &NodeStatus, kind: &str| {
             s.conditions
                 .clone()
@@ -365,17 +379,17 @@ mod tests {
     async fn the_node_is_registered_once_and_written_only_on_change() {
         let door = OneNode::default();
         let client = Client::new(door.clone());
-        let fixed = Fixed::read("n", "10.0.0.1", "10.42.0.0/24", 30, Path::new("/"));
+        let fixed = fixed();
         let calm = Pressure::default();
         for _ in 0..3 {
-            keep(&client, &fixed, &calm, &[]).await.unwrap();
+            keep(&client, &fixed, calm, &[]).await.unwrap();
         }
         let writes = std::mem::take(&mut *door.writes.lock().unwrap());
         assert_eq!(
             writes,
             ["POST /api/v1/nodes", "PATCH /api/v1/nodes/n/status"]
         );
-        keep(&client, &fixed, &Pressure { disk: true, ..calm }, &[])
+        keep(&client, &fixed, Pressure { disk: true, ..calm }, &[])
             .await
             .unwrap();
         assert_eq!(door.writes.lock().unwrap().len(), 1);

@@ -1,12 +1,18 @@
 //! One task per pod: looks at the present state, decides, acts, reports, and waits for a change.
 
 use super::Context;
+use super::act::hooks;
 use super::events::Kind;
 use super::images::Pulled;
 use super::manager::{View, Wanted};
 use super::pod::decide::{Action, advance, decide};
-use super::pod::state::{ImageState, PodState, Sandbox, Verdict, containers};
-use super::pod::status::{pod_status, status_patch};
+use super::pod::ephemeral;
+use super::pod::patch::status_patch;
+use super::pod::state::{ImageState, PodState, Sandbox, Verdict, Volumes, containers};
+use super::pod::status::pod_status;
+use super::probes::Probes;
+use super::static_pods::mirror::Mirror;
+use super::volumes::Live;
 use crate::client::{ClientError, DeleteParams, PatchType};
 use crate::crash;
 use crate::image::Image;
@@ -16,7 +22,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// Rounds of decide and act before the worker looks outside again: more than the longest chain (every container of a
@@ -45,7 +51,19 @@ pub struct Worker {
     /// Nothing more is tried before this time.
     pub(super) pause_until_ms: Option<i64>,
     written: Option<PodStatus>,
-    report_retry_ms: Option<i64>,
+    pub(super) report_retry_ms: Option<i64>,
+    /// Aborted with the worker. At most one per container.
+    pub(super) hooks: JoinSet<hooks::Ended>,
+    /// The hook that runs, by container.
+    pub(super) hook_handles: BTreeMap<String, AbortHandle>,
+    /// A static pod's picture in the API.
+    pub(super) mirror: Option<Mirror>,
+    probes: Probes,
+    /// Where the volumes are, and what keeps them up to date.
+    pub(super) live: Live,
+    /// Requests for disk space seen so far, and whether the newest is still to be met.
+    reclaims: u32,
+    pub(super) must_reclaim: bool,
 }
 
 enum Next {
@@ -60,8 +78,10 @@ impl Worker {
         wanted: watch::Receiver<Wanted>,
         view: watch::Sender<View>,
     ) -> Worker {
+        let mirror = wanted.borrow().mirror.clone();
         Worker {
             uid: pod.metadata.uid.clone().unwrap_or_default(),
+            mirror,
             ctx,
             pod,
             state: PodState::default(),
@@ -74,6 +94,12 @@ impl Worker {
             pause_until_ms: None,
             written: None,
             report_retry_ms: None,
+            hooks: JoinSet::new(),
+            hook_handles: BTreeMap::new(),
+            probes: Probes::default(),
+            live: Live::default(),
+            reclaims: 0,
+            must_reclaim: false,
         }
     }
 
@@ -106,6 +132,10 @@ impl Worker {
                         Err(error) => self.pulls_broken(&error),
                     }
                 }
+                Some(ended) = self.hooks.join_next(), if !self.hooks.is_empty() => self.hooked(ended),
+                () = self.probes.changed() => {}
+                // What a volume shows has changed; the turn looks at it.
+                () = self.live.changed() => {}
                 () = tokio::time::sleep(sleep.unwrap_or(Duration::MAX)), if sleep.is_some() => {}
             }
         }
@@ -119,6 +149,10 @@ impl Worker {
         };
         let now_ms = super::now_ms();
         self.state = PodState::rebuild(&self.pod, sandbox.as_ref(), ip.as_deref(), now_ms);
+        // Where they are and what they show is this process's own knowledge: what is there is found, not made again.
+        if self.pod.spec.as_ref().is_some_and(|s| s.volumes.is_some()) {
+            self.state.volumes = Volumes::Absent;
+        }
         self.collect_last_words();
         if refused.is_some() {
             self.state.verdict = refused;
@@ -133,8 +167,14 @@ impl Worker {
         for _ in 0..ROUNDS_MAX {
             self.refresh();
             self.observe().await;
+            self.reclaim().await;
             let now_ms = super::now_ms();
+            let refused = self.state.verdict.is_some();
             advance(&self.pod, &mut self.state, now_ms);
+            if let Some(verdict) = self.state.verdict.as_ref().filter(|_| !refused) {
+                let message = verdict.message.clone();
+                self.event(None, Kind::Normal, "DeadlineExceeded", message);
+            }
             if let Some(until) = self.pause_until_ms {
                 if until > now_ms {
                     wake_ms = Some(until);
@@ -149,6 +189,7 @@ impl Worker {
             }
             for action in decision.actions {
                 if action == Action::Exit {
+                    Box::pin(self.remove_mirror()).await;
                     return Next::Exit;
                 }
                 self.act(action).await;
@@ -157,22 +198,28 @@ impl Worker {
                 }
             }
         }
+        let volumes_ms = self.tend_volumes().await;
         self.note_waits();
         self.publish();
         self.report().await;
-        Next::Wait(match (wake_ms, self.report_retry_ms) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        })
+        let wakes = [wake_ms, self.report_retry_ms, volumes_ms];
+        Next::Wait(wakes.into_iter().flatten().min())
     }
 
     /// The newest pod object; ours may be newer than the watch's after a write.
     fn refresh(&mut self) {
         let wanted = self.wanted.borrow_and_update();
-        if version(&wanted.pod) > version(&self.pod) {
+        if wanted.mirror.is_some() {
+            // A file's pod does not change: another content is another pod.
+            self.mirror.clone_from(&wanted.mirror);
+        } else if version(&wanted.pod) > version(&self.pod) {
             self.pod = wanted.pod.clone();
         }
         self.state.gone |= wanted.gone;
+        let (eviction, reclaims) = (wanted.eviction.clone(), wanted.reclaims);
+        drop(wanted);
+        self.take_eviction(eviction);
+        self.must_reclaim |= std::mem::replace(&mut self.reclaims, reclaims) != reclaims;
     }
 
     async fn observe(&mut self) {
@@ -188,7 +235,15 @@ impl Worker {
         }
         if self.state.observe(sandbox.as_ref(), super::now_ms()) {
             self.collect_last_words();
+            self.give_up_idle_hooks();
         }
+        let ends = self.state.termination.is_some()
+            || self.state.verdict.is_some()
+            || self.pod.metadata.deletion_timestamp.is_some()
+            || super::pod::decide::is_complete(&self.pod, &self.state);
+        let now_ms = super::now_ms();
+        self.probes
+            .sync(&self.ctx, &self.pod, &mut self.state, ends, now_ms);
     }
 
     async fn act(&mut self, action: Action) {
@@ -196,7 +251,7 @@ impl Worker {
         let name = crash::armed().then(|| action.name()).unwrap_or_default();
         if matches!(
             action,
-            Action::RemoveContainer { .. } | Action::RemoveSandbox
+            Action::RemoveContainer { .. } | Action::ResetContainers | Action::RemoveSandbox
         ) {
             // The shim is the only other one who knows how the runs ended: the API learns it before the shim forgets.
             self.report().await;
@@ -209,12 +264,19 @@ impl Worker {
             Action::StartContainer { container, attempt } => {
                 self.start_container(&container, attempt).await;
             }
+            Action::BeginStop {
+                container,
+                attempt,
+                hook,
+            } => self.begin_stop(&container, attempt, hook),
             Action::Stop { container, attempt } => self.signal(&container, attempt, false).await,
             Action::Kill { container, attempt } => self.signal(&container, attempt, true).await,
             Action::RemoveContainer { container, attempt } => {
                 self.remove_container(&container, attempt).await;
             }
+            Action::ResetContainers => self.reset_containers().await,
             Action::RemoveSandbox => self.remove_sandbox().await,
+            Action::FreeVolumes => self.free_volumes().await,
             Action::CleanUp => self.clean_up().await,
             Action::DeletePod => self.confirm_deletion().await,
             Action::Exit => {}
@@ -223,12 +285,16 @@ impl Worker {
     }
 
     /// Writes the pod's status where it differs from what the API has.
-    async fn report(&mut self) {
+    pub(super) async fn report(&mut self) {
         let now_ms = super::now_ms();
         if self.state.gone || self.report_retry_ms.is_some_and(|at| at > now_ms) {
             return;
         }
         self.report_retry_ms = None;
+        if self.mirror.is_some() {
+            // On the heap: few pods are static, and every worker would carry its room.
+            return Box::pin(self.report_to_mirror(now_ms)).await;
+        }
         let desired = pod_status(&self.pod, &self.state, &self.ctx.facts.ip, now_ms);
         if self.pod.status.as_ref() == Some(&desired) || self.written.as_ref() == Some(&desired) {
             return;
@@ -242,7 +308,7 @@ impl Worker {
                 Some(&namespace),
                 &name,
                 Some("status"),
-                PatchType::Merge,
+                PatchType::StrategicMerge,
                 &patch,
             )
             .await;
@@ -290,7 +356,7 @@ impl Worker {
         self.state.delete_retry_ms = Some(super::now_ms() + wait_ms);
     }
 
-    fn publish(&self) {
+    pub(super) fn publish(&self) {
         let view = View::of(&self.pod, &self.state);
         self.view.send_if_modified(|old| {
             let changed = *old != view;
@@ -303,7 +369,10 @@ impl Worker {
     fn note_waits(&mut self) {
         let now_ms = super::now_ms();
         let pod = self.pod.clone();
-        for (init, container) in containers(&pod) {
+        let all = containers(&pod)
+            .map(|(init, c)| (init, c.clone()))
+            .chain(ephemeral::list(&pod).map(|e| (false, ephemeral::as_container(e))));
+        for (init, container) in all {
             let Some(record) = self.state.record(&container.name) else {
                 continue;
             };
@@ -349,10 +418,12 @@ impl Worker {
         }
     }
 
+    /// The container of that name, and whether it is an init container.
     pub(super) fn container(&self, name: &str) -> Option<(bool, Container)> {
         containers(&self.pod)
             .find(|(_, c)| c.name == name)
             .map(|(init, c)| (init, c.clone()))
+            .or_else(|| ephemeral::find(&self.pod, name).map(|c| (false, c)))
     }
 
     pub(super) fn pause(&mut self) {

@@ -35,6 +35,8 @@ pub struct Profile {
     pub logs: LogProfile,
     /// Image downloads.
     pub images: ImageProfile,
+    /// What is kept back from pods and when they are given up.
+    pub eviction: EvictionProfile,
 }
 
 /// Sizes of the store.
@@ -73,10 +75,51 @@ pub struct LogProfile {
     pub files_max: u32,
 }
 
+/// Node-pressure eviction, reservation and image garbage collection; each has its flag of `coracle up`.
+#[derive(Debug, Clone, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct EvictionProfile {
+    /// Hard thresholds (`--eviction-hard`): `memory.available<100Mi,nodefs.available<10%`.
+    pub hard: String,
+    /// For the system (`--system-reserved`): `cpu=100m,memory=64Mi`; empty: nothing.
+    pub system_reserved: String,
+    /// Percent of the disk in use above which unused images go (`--image-gc-high-threshold`).
+    pub image_gc_high_percent: u8,
+    /// Down to this (`--image-gc-low-threshold`).
+    pub image_gc_low_percent: u8,
+}
+
 /// Image downloads.
 #[derive(Debug, Clone, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct ImageProfile {
-    /// Layers of one image fetched and unpacked at the same time.
+    /// Layers fetched and unpacked at the same time, of all images together: each holds some hundred KiB.
     pub layers_parallel: usize,
+    /// Images pulled at the same time.
+    #[serde(default = "ImageProfile::pulls_parallel")]
+    pub pulls_parallel: usize,
+    /// Longest silence of a registry before the connection is given up and made anew, milliseconds.
+    #[serde(default = "ImageProfile::stall_ms")]
+    pub stall_ms: u64,
+}
+
+impl ImageProfile {
+    /// One slow registry must not hold up another; more would only share a slow link.
+    fn pulls_parallel() -> usize {
+        2
+    }
+
+    fn stall_ms() -> u64 {
+        30_000
+    }
+}
+
+impl Default for ImageProfile {
+    fn default() -> ImageProfile {
+        ImageProfile {
+            layers_parallel: 1,
+            pulls_parallel: ImageProfile::pulls_parallel(),
+            stall_ms: ImageProfile::stall_ms(),
+        }
+    }
 }

@@ -55,6 +55,21 @@ impl Layout {
         }
     }
 
+    /// Puts the mount point of the hierarchy with `controller` into `path`; `None`: there is none.
+    pub fn controller_root(&self, controller: &str, path: &mut PathBuf) -> Option<()> {
+        match self {
+            Layout::Unified => path.push(ROOT),
+            // Controllers may be mounted together: `cpu,cpuacct`.
+            Layout::Legacy(mounts) => path.push(mounts.iter().find(|mount| {
+                mount
+                    .file_name()
+                    .and_then(|name| name.to_str())
+                    .is_some_and(|name| name.split(',').any(|one| one == controller))
+            })?),
+        }
+        Some(())
+    }
+
     /// Directories of `cgroup` in every hierarchy.
     pub fn directories(&self, cgroup: &str) -> Vec<PathBuf> {
         self.roots()

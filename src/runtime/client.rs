@@ -1,5 +1,6 @@
 //! The node's side: every pod's shim, started, found again, asked, removed.
 
+use super::cgroup_usage::CgroupReader;
 use super::cgroups::{self, Layout};
 use super::connection::Connection;
 use super::exec::ExecSession;
@@ -111,6 +112,23 @@ impl Runtime {
             pid,
             containers,
         })
+    }
+
+    /// A reader of what cgroups use.
+    pub fn usage_reader(&self) -> CgroupReader {
+        CgroupReader::new(self.layout.clone())
+    }
+
+    /// A pod's or container's cgroup from each hierarchy's root: `coracle/burstable/pod<uid>`.
+    pub fn cgroup(&self, below: &str) -> String {
+        format!("{}/{below}", self.config.cgroup_root)
+    }
+
+    /// The process that holds the pod's namespaces, without asking it.
+    pub fn shim_pid(&self, pod_uid: &str) -> Option<i32> {
+        self.shim(pod_uid).ok()?;
+        let path = self.config.run_dir.join(pod_uid).join(PID_FILE);
+        fs::read_to_string(path).ok()?.trim().parse().ok()
     }
 
     /// Starts the pod's shim with its namespaces and cgroup. The network namespace is still empty.
@@ -283,7 +301,19 @@ impl Runtime {
     ) -> Result<ExecSession, RuntimeError> {
         self.shim(pod_uid)?;
         let socket = self.config.run_dir.join(pod_uid).join(SOCKET_FILE);
-        ExecSession::start(&socket, pod_uid, container, spec).await
+        ExecSession::start(&socket, pod_uid, container, spec, false).await
+    }
+
+    /// Like `exec`, but the process is killed when the session is dropped or this process ends.
+    pub async fn exec_tethered(
+        &self,
+        pod_uid: &str,
+        container: &str,
+        spec: &ExecSpec,
+    ) -> Result<ExecSession, RuntimeError> {
+        self.shim(pod_uid)?;
+        let socket = self.config.run_dir.join(pod_uid).join(SOCKET_FILE);
+        ExecSession::start(&socket, pod_uid, container, spec, true).await
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Connection>> {

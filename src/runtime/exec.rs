@@ -61,6 +61,7 @@ impl ExecSession {
         pod_uid: &str,
         container: &str,
         spec: &ExecSpec,
+        tethered: bool,
     ) -> Result<ExecSession, RuntimeError> {
         let failed = |what: &str, e: io::Error| RuntimeError::Other(format!("exec: {what}: {e}"));
         let shim = UnixStream::connect(socket)
@@ -81,7 +82,12 @@ impl ExecSession {
             container: container.to_owned(),
             spec: spec.clone(),
         };
-        let message = frame(&ToShim { id: 0, request }).map_err(RuntimeError::Other)?;
+        let mut message = Vec::new();
+        if tethered {
+            let request = Request::Tether;
+            message = frame(&ToShim { id: 0, request }).map_err(RuntimeError::Other)?;
+        }
+        message.extend(frame(&ToShim { id: 0, request }).map_err(RuntimeError::Other)?);
         session
             .send(&message, &theirs)
             .await

@@ -9,20 +9,25 @@
 //!
 //! It never knows about pods as API objects, images as names, or addresses.
 
+mod cgroup_usage;
 pub mod cgroups;
 mod client;
 mod connection;
 mod exec;
+mod held;
 pub mod logs;
+mod mount_api;
 mod protocol;
 pub mod seccomp;
 mod shim;
 mod spec;
+pub mod subpath;
 mod types;
 mod users;
 
+pub use cgroup_usage::{CgroupReader, CgroupUsage};
 pub use client::{Runtime, remove_all};
-pub use exec::ExecSession;
-pub(crate) use shim::received;
+pub use exec::{ExecSession, Output};
+pub(crate) use mount_api::own_fd;
 pub use shim::shim_main;
 pub use types::*;

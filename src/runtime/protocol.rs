@@ -46,6 +46,8 @@ pub enum Request {
         spec: ExecSpec,
     },
     Shutdown,
+    /// What this connection starts with `Exec` dies with it. There is no answer.
+    Tether,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

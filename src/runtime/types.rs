@@ -38,13 +38,31 @@ pub struct SandboxSpec {
     pub first_user: Option<u32>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Which way mounts made later travel between the host and the container.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Propagation {
+    #[default]
+    None,
+    HostToContainer,
+    Bidirectional,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {
     /// Path on the host.
     pub source: PathBuf,
     /// Path in the container.
     pub target: PathBuf,
     pub read_only: bool,
+    /// Below `source`; empty: `source` itself. Resolved when the container starts, never out of `source`.
+    pub sub_path: PathBuf,
+    /// Image layers, topmost first: they are mounted over each other, read-only, in place of `source`.
+    pub layers: Vec<PathBuf>,
+    pub propagation: Propagation,
+    /// What is mounted below is read-only too.
+    pub recursive_read_only: bool,
+    /// `noexec`, `nodev`, `nosuid`.
+    pub options: Vec<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,6 +132,8 @@ pub struct ContainerSpec {
     pub log_path: PathBuf,
     pub log_file_bytes_max: u64,
     pub log_files_max: u32,
+    /// A running container of the pod whose processes this one sees, and it theirs (one PID namespace).
+    pub processes_of: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

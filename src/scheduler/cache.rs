@@ -3,6 +3,7 @@
 use super::decide::{Decision, decide, mix};
 use super::resources::Resources;
 use super::snapshot::{NodeInfo, PodInfo, PodKey};
+use super::volumes::Storage;
 use crate::client::informer::Event;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use std::cmp::Reverse;
@@ -28,6 +29,7 @@ pub struct Cache {
     parked: BTreeSet<PodKey>,
     /// Decided, and not yet seen bound.
     assumed: BTreeSet<PodKey>,
+    storage: Storage,
 }
 
 impl Cache {
@@ -168,7 +170,8 @@ impl Cache {
                 .nodes
                 .values()
                 .filter_map(|s| s.info.as_ref().map(|info| (info, &s.used)));
-            let decision = decide(&pod, nodes, mix(0, &pod.uid));
+            let in_use = |claim: &str| self.uses(&pod, claim);
+            let decision = decide(&pod, nodes, &self.storage, in_use, mix(0, &pod.uid));
             match &decision {
                 Decision::Bind(node) => {
                     self.nodes
@@ -181,6 +184,10 @@ impl Cache {
                     }
                     self.assumed.insert(key);
                 }
+                // News of the claims brings it back.
+                Decision::Claim { .. } | Decision::Wait => {
+                    self.parked.insert(key);
+                }
                 Decision::Unschedulable(message) => {
                     if let Some(known) = self.pods.get_mut(&key) {
                         known.told = Some(message.clone());
@@ -190,6 +197,23 @@ impl Cache {
             }
             return Some((pod, decision));
         }
+    }
+
+    /// Whether another pod has a claim of this one's namespace.
+    fn uses(&self, pod: &PodInfo, claim: &str) -> bool {
+        self.pods.values().any(|other| {
+            other.namespace == pod.namespace
+                && other.name != pod.name
+                && other.node.is_some()
+                && !other.finished
+                && other.claims.iter().any(|c| c.name == claim)
+        })
+    }
+
+    /// Takes in news of persistent volumes, which may help those that wait.
+    pub fn on_storage(&mut self, take_in: impl FnOnce(&mut Storage)) {
+        take_in(&mut self.storage);
+        self.unpark();
     }
 
     /// The binding failed: the room is free again, the pod waits for `retry`.

@@ -16,6 +16,7 @@ mod report;
 mod resources;
 mod scores;
 mod snapshot;
+mod volumes;
 
 use crate::client::informer::{Scope, informer};
 use crate::client::{Client, ClientError};
@@ -24,7 +25,8 @@ use decide::Decision;
 use futures::StreamExt;
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::FuturesUnordered;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::storage::v1::StorageClass;
 use snapshot::{PodInfo, PodKey};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -41,20 +43,26 @@ const BACK_OFF_LAST: Duration = Duration::from_secs(10);
 enum Written {
     Told,
     Bound(PodKey),
-    Failed(PodInfo, ClientError),
+    Failed(Box<PodInfo>, ClientError),
 }
 
 /// Runs until `stop`.
 pub async fn run(client: Client, stop: CancellationToken) {
     let mut nodes = informer::<Node>(&client, Scope::default());
     let mut pods = informer::<Pod>(&client, Scope::default());
+    let mut claims = informer::<PersistentVolumeClaim>(&client, Scope::default());
+    let mut volumes = informer::<PersistentVolume>(&client, Scope::default());
+    let mut classes = informer::<StorageClass>(&client, Scope::default());
     let mut cache = Cache::default();
     let mut writes: FuturesUnordered<BoxFuture<'static, Written>> = FuturesUnordered::new();
     let mut delays = Delays::default();
     // Nodes and bound pods must be known first: else the first pod is told that there are none.
     let (mut nodes_known, mut pods_known) = (false, false);
+    // Claims, volumes, classes: else a pod is told that its claim does not exist.
+    let mut storage_known = [false; 3];
     loop {
-        while nodes_known && pods_known && writes.len() < WRITES_MAX {
+        let known = nodes_known && pods_known && storage_known == [true; 3];
+        while known && writes.len() < WRITES_MAX {
             match cache.next() {
                 Some((pod, decision)) => {
                     if let Some(write) = write(&client, pod, decision) {
@@ -74,6 +82,18 @@ pub async fn run(client: Client, stop: CancellationToken) {
             Some(event) = pods.next() => {
                 cache.on_pod(event);
                 pods_known = true;
+            }
+            Some(event) = claims.next() => {
+                cache.on_storage(|storage| storage.on_claim(event));
+                storage_known[0] = true;
+            }
+            Some(event) = volumes.next() => {
+                cache.on_storage(|storage| storage.on_volume(event));
+                storage_known[1] = true;
+            }
+            Some(event) = classes.next() => {
+                cache.on_storage(|storage| storage.on_class(event));
+                storage_known[2] = true;
             }
             Some(written) = writes.next() => match written {
                 Written::Told => {}
@@ -105,6 +125,16 @@ fn write(client: &Client, pod: PodInfo, decision: Decision) -> Option<BoxFuture<
             }
             .boxed(),
         ),
+        Decision::Wait => None,
+        Decision::Claim { node, steps } => Some(
+            async move {
+                match volumes::claim(&client, &pod.namespace, &node, &steps).await {
+                    Ok(()) => Written::Told,
+                    Err(error) => Written::Failed(Box::new(pod), error),
+                }
+            }
+            .boxed(),
+        ),
         Decision::Bind(node) => Some(
             async move {
                 let uid = Some(pod.uid.as_str());
@@ -114,7 +144,7 @@ fn write(client: &Client, pod: PodInfo, decision: Decision) -> Option<BoxFuture<
                         report::scheduled(&client, &pod, &node).await;
                         Written::Bound(pod.key())
                     }
-                    Err(error) => Written::Failed(pod, error),
+                    Err(error) => Written::Failed(Box::new(pod), error),
                 }
             }
             .boxed(),

@@ -53,11 +53,39 @@ pub struct PodInfo {
     pub wanted: bool,
     /// Message of a `PodScheduled=False` condition that stands in the API.
     pub told: Option<String>,
+    /// Persistent volume claims it uses, in its own namespace.
+    pub claims: Vec<ClaimName>,
+}
+
+/// A claim that a pod's volume stands for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ClaimName {
+    pub name: String,
+    /// It is made for the pod.
+    pub ephemeral: bool,
+}
+
+fn claims(pod: &Pod) -> Vec<ClaimName> {
+    let name = pod.metadata.name.as_deref().unwrap_or_default();
+    let volumes = pod.spec.iter().flat_map(|s| s.volumes.iter().flatten());
+    volumes
+        .filter_map(|volume| match &volume.persistent_volume_claim {
+            Some(claim) => Some(ClaimName {
+                name: claim.claim_name.clone(),
+                ephemeral: false,
+            }),
+            None => volume.ephemeral.as_ref().map(|_| ClaimName {
+                name: format!("{name}-{}", volume.name),
+                ephemeral: true,
+            }),
+        })
+        .collect()
 }
 
 impl PodInfo {
     pub fn read(pod: Pod) -> PodInfo {
         let requests = pod_requests(&pod);
+        let claims = claims(&pod);
         let spec = pod.spec.unwrap_or_default();
         let status = pod.status.unwrap_or_default();
         let told = status
@@ -69,6 +97,7 @@ impl PodInfo {
         PodInfo {
             requests,
             told,
+            claims,
             finished: matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")),
             wanted: pod.metadata.deletion_timestamp.is_none()
                 && spec.scheduling_gates.is_none_or(|gates| gates.is_empty())

@@ -30,6 +30,8 @@ pub struct TestNode {
     /// Options of the next `coracle up` beyond the usual.
     pub options: Vec<String>,
     process: Option<Child>,
+    /// Where its static pods are, if it has any.
+    manifest_dir: Option<PathBuf>,
 }
 
 impl TestNode {
@@ -66,7 +68,15 @@ impl TestNode {
             environment: Vec::new(),
             options: Vec::new(),
             process: None,
+            manifest_dir: None,
         }
+    }
+
+    /// Gives a node that is not running yet a directory of static pods.
+    pub fn use_manifest_dir(&mut self) -> PathBuf {
+        let dir = self.directory.path().join("manifests");
+        self.manifest_dir = Some(dir.clone());
+        dir
     }
 
     pub fn data_dir(&self) -> PathBuf {
@@ -119,6 +129,17 @@ impl TestNode {
             .args(["--cgroup-root", &self.cgroup_root()])
             .args(&self.options)
             .envs(self.environment.iter().map(|(name, value)| (name, value)));
+        // The machine the tests run on may be fuller than a board should be: only a test about that gives up pods.
+        let given = |flag: &str| self.options.iter().any(|one| one.starts_with(flag));
+        if !given("--eviction-hard") {
+            command.arg("--eviction-hard=memory.available<1Mi");
+        }
+        if !given("--image-gc-high-threshold") {
+            command.arg("--image-gc-high-threshold=100");
+        }
+        if let Some(dir) = &self.manifest_dir {
+            command.arg("--manifest-dir").arg(dir);
+        }
         command
     }
 

@@ -50,7 +50,7 @@ const END: &[&str] = &[
 fn manifest(name: &str) -> String {
     format!(
         "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec:\n  terminationGracePeriodSeconds: 5\n  \
-         volumes: [{{name: disk, emptyDir: {{}}}}, {{name: memory, emptyDir: {{}}}}, {{name: words, configMap: {{name: words}}}}]\n  \
+         volumes: [{{name: disk, emptyDir: {{}}}}, {{name: memory, emptyDir: {{medium: Memory}}}}, {{name: words, configMap: {{name: words}}}}]\n  \
          initContainers: [{{name: first, image: {IMAGE}, command: [sh, -c, 'echo x >> /disk/f'], volumeMounts: [{{name: disk, mountPath: /disk}}]}}]\n  \
          containers:\n  - name: main\n    image: {IMAGE}\n    command: [sh, -c, \"trap 'exit 0' TERM; sleep 3600 & wait\"]\n    \
          volumeMounts: [{{name: disk, mountPath: /disk}}, {{name: memory, mountPath: /memory}}, {{name: words, mountPath: /words}}]\n"
@@ -70,7 +70,7 @@ fn prepared() -> (TestNode, Traces) {
 }
 
 /// The node dies at `point` of what `act` sets going, and comes back.
-fn crash_at(node: &mut TestNode, point: &str, act: impl FnOnce(&TestNode)) {
+pub fn crash_at(node: &mut TestNode, point: &str, act: impl FnOnce(&TestNode)) {
     node.stop();
     node.environment = vec![("CORACLE_CRASH_AT", point.to_owned())];
     node.up();

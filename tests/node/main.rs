@@ -6,17 +6,28 @@ mod busybox;
 mod common;
 
 mod adoption;
+mod claims;
 mod crashes;
 mod endurance;
+mod ephemeral;
+mod eviction;
+mod hooks;
 mod identity;
 mod images;
 mod lifecycle;
 mod logs;
+mod mounts;
 mod outcomes;
+mod probe_servers;
+mod probes;
 mod refusals;
 mod reset;
 mod security;
+mod sidecars;
+mod static_pods;
+mod stats;
 mod streams;
+mod volumes;
 
 use common::TestNode;
 use common::shared::Shared;
@@ -49,6 +60,10 @@ pub fn import_busybox(node: &TestNode) {
 fn main() -> ExitCode {
     SHARED.run(&[
         ("lifecycle", lifecycle::TESTS),
+        ("sidecars", sidecars::TESTS),
+        ("hooks", hooks::TESTS),
+        ("ephemeral", ephemeral::TESTS),
+        ("static_pods", static_pods::TESTS),
         ("logs", logs::TESTS),
         ("streams", streams::TESTS),
         ("images", images::TESTS),
@@ -56,9 +71,15 @@ fn main() -> ExitCode {
         ("identity", identity::TESTS),
         ("adoption", adoption::TESTS),
         ("refusals", refusals::TESTS),
+        ("probes", probes::TESTS),
         ("outcomes", outcomes::TESTS),
         ("crashes", crashes::TESTS),
         ("endurance", endurance::TESTS),
         ("reset", reset::TESTS),
+        ("volumes", volumes::TESTS),
+        ("mounts", mounts::TESTS),
+        ("claims", claims::TESTS),
+        ("stats", stats::TESTS),
+        ("eviction", eviction::TESTS),
     ])
 }

@@ -46,8 +46,8 @@ fn manifests_that_cannot_be() {
             "quantit",
         ),
         (
-            pod("{containers: [{name: a, image: b, livenessProbe: {tcpSocket: {port: 1}}}]}"),
-            "livenessProbe",
+            pod("{containers: [{name: a, image: b, livenessProbe: {tcpSocket: {port: 0}}}]}"),
+            "livenessProbe.tcpSocket.port",
         ),
     ] {
         let ran = node.kubectl_input(&["apply", "-f", "-"], &manifest);

@@ -119,6 +119,7 @@ impl Node {
             log_path: self.log(name),
             log_file_bytes_max: 1 << 20,
             log_files_max: 5,
+            processes_of: None,
         }
     }
 
@@ -578,7 +579,7 @@ async fn needs_root_a_failed_start_tells_its_whole_cause() {
     spec.mounts.push(coracle::runtime::Mount {
         source: "/nowhere/to/be/found".into(),
         target: "/data".into(),
-        read_only: false,
+        ..Default::default()
     });
     let error = node.runtime.start_container(UID, &spec).await.unwrap_err();
     let text = error.to_string();

@@ -10,15 +10,20 @@ mod config_map;
 mod errors;
 mod event;
 pub mod metadata;
+pub mod metrics;
 mod namespace;
 mod node;
+mod persistent_volume;
+mod persistent_volume_claim;
 mod pod;
 mod registry;
 mod secret;
 mod service;
 mod service_account;
 mod status;
+mod storage_class;
 
+pub use pod::complete_static as complete_static_pod;
 pub use registry::all;
 
 use serde_json::Value;
@@ -33,8 +38,25 @@ pub trait Strategy: Sync {
     fn prepare_update(&self, _old: &Value, _object: &mut Value) {}
     /// Before an update through the `status` subresource: everything but `status` comes from `old`.
     fn prepare_status_update(&self, _old: &Value, _object: &mut Value) {}
+    /// Before an update through another part than `status`: everything but that part comes from `old`.
+    fn prepare_part_update(&self, _part: Subresource, old: &Value, object: &mut Value) {
+        *object = old.clone();
+    }
+    /// Everything wrong with a change through such a part.
+    fn validate_part_update(
+        &self,
+        _part: Subresource,
+        _old: &Value,
+        _object: &Value,
+    ) -> Vec<FieldError> {
+        Vec::new()
+    }
     /// Everything wrong with the object, with field paths.
     fn validate(&self, _object: &Value) -> Vec<FieldError> {
+        Vec::new()
+    }
+    /// Everything wrong with the object as a new one.
+    fn validate_create(&self, _object: &Value) -> Vec<FieldError> {
         Vec::new()
     }
     /// Everything wrong with the change (immutable fields).
@@ -67,6 +89,7 @@ pub enum Subresource {
     Exec,
     Proxy,
     Finalize,
+    EphemeralContainers,
 }
 
 /// A resource the API serves.

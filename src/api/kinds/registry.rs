@@ -2,10 +2,12 @@
 
 use super::check::check;
 use super::{
-    Kind, Subresource, config_map, event, namespace, node, pod, secret, service, service_account,
+    Kind, Subresource, config_map, event, metrics, namespace, node, persistent_volume,
+    persistent_volume_claim, pod, secret, service, service_account, storage_class,
 };
 use crate::api::table;
 use k8s_openapi::api::core::v1;
+use k8s_openapi::api::storage;
 
 static KINDS: &[Kind] = &[
     Kind {
@@ -86,6 +88,36 @@ static KINDS: &[Kind] = &[
     Kind {
         group: "",
         version: "v1",
+        kind: "PersistentVolume",
+        plural: "persistentvolumes",
+        singular: "persistentvolume",
+        short_names: &["pv"],
+        categories: &[],
+        namespaced: false,
+        subresources: &[Subresource::Status],
+        selectable: &[],
+        columns: table::PERSISTENT_VOLUME,
+        strategy: &persistent_volume::PersistentVolume,
+        check: check::<v1::PersistentVolume>,
+    },
+    Kind {
+        group: "",
+        version: "v1",
+        kind: "PersistentVolumeClaim",
+        plural: "persistentvolumeclaims",
+        singular: "persistentvolumeclaim",
+        short_names: &["pvc"],
+        categories: &[],
+        namespaced: true,
+        subresources: &[Subresource::Status],
+        selectable: &[],
+        columns: table::PERSISTENT_VOLUME_CLAIM,
+        strategy: &persistent_volume_claim::PersistentVolumeClaim,
+        check: check::<v1::PersistentVolumeClaim>,
+    },
+    Kind {
+        group: "",
+        version: "v1",
         kind: "Pod",
         plural: "pods",
         singular: "pod",
@@ -97,6 +129,7 @@ static KINDS: &[Kind] = &[
             Subresource::Binding,
             Subresource::Log,
             Subresource::Exec,
+            Subresource::EphemeralContainers,
         ],
         selectable: &[
             ("spec.nodeName", "/spec/nodeName"),
@@ -160,6 +193,23 @@ static KINDS: &[Kind] = &[
         strategy: &service::Service,
         check: check::<v1::Service>,
     },
+    Kind {
+        group: "storage.k8s.io",
+        version: "v1",
+        kind: "StorageClass",
+        plural: "storageclasses",
+        singular: "storageclass",
+        short_names: &["sc"],
+        categories: &[],
+        namespaced: false,
+        subresources: &[],
+        selectable: &[],
+        columns: table::STORAGE_CLASS,
+        strategy: &storage_class::StorageClass,
+        check: check::<storage::v1::StorageClass>,
+    },
+    metrics::NODE_METRICS,
+    metrics::POD_METRICS,
 ];
 
 /// Every kind, in discovery order.
@@ -246,8 +296,12 @@ mod tests {
     fn names_are_unique() {
         let mut seen = std::collections::HashSet::new();
         for kind in all() {
-            for name in [kind.plural, kind.singular].iter().chain(kind.short_names) {
-                assert!(seen.insert(*name), "{name}");
+            let names = [kind.plural, kind.singular];
+            for name in names.iter().chain(kind.short_names) {
+                assert!(
+                    name.is_empty() || seen.insert((kind.group, *name)),
+                    "{name}"
+                );
             }
         }
     }

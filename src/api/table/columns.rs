@@ -4,7 +4,7 @@ use super::Column;
 use super::{cells, pod};
 use serde_json::Value;
 
-const fn column(
+pub(super) const fn column(
     name: &'static str,
     kind: &'static str,
     priority: i32,
@@ -21,7 +21,7 @@ const fn column(
     }
 }
 
-const NAME: Column = Column {
+pub(super) const NAME: Column = Column {
     name: "Name",
     kind: "string",
     format: "name",
@@ -29,7 +29,7 @@ const NAME: Column = Column {
     priority: 0,
     cell: cells::name,
 };
-const AGE: Column = column(
+pub(super) const AGE: Column = column(
     "Age",
     "string",
     0,

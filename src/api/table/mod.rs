@@ -6,11 +6,16 @@
 
 mod cells;
 mod columns;
+mod metrics;
 mod pod;
+mod storage;
 
 pub use columns::{
     CONFIG_MAP, EVENT, GENERIC, NAMESPACE, NODE, POD, SECRET, SERVICE, SERVICE_ACCOUNT,
 };
+pub use storage::{PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM, STORAGE_CLASS};
+
+pub use metrics::METRICS;
 
 use serde_json::{Value, json};
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod deletion;
+mod metrics;
 mod refusals;
 mod revisions;
 mod services;

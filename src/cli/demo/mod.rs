@@ -10,7 +10,7 @@ mod progress;
 
 use super::connect::Session;
 use super::up::{StopSignals, log_to_stderr, runtime};
-use super::{Outcome, apply, discovery, host, node_args, reset};
+use super::{Outcome, apply, discovery, host, node_args, pressure_args, reset};
 use crate::client::https::HttpsDoor;
 use crate::client::kubeconfig::{self, Sources};
 use crate::client::{Client, DeleteParams};
@@ -57,9 +57,11 @@ pub fn run(args: &DemoArgs) -> Outcome {
         bridge: place.record.network.bridge.clone(),
         pod_cidr: place.record.network.pod_cidr,
         cgroup_root: place.record.cgroup_root.clone(),
+        settings: pressure_args::unpressed(&profile)?,
         profile,
         seccomp_default: true,
         allowed_unsafe_sysctls: Vec::new(),
+        manifest_dir: None,
     };
     let wait = !args.once && std::io::stdout().is_terminal();
     let runtime = runtime(&config.profile)?;

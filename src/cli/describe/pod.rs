@@ -51,6 +51,11 @@ pub fn write(page: &mut Page, pod: &Value) {
             "/spec/containers",
             "/status/containerStatuses",
         ),
+        (
+            "Ephemeral Containers:",
+            "/spec/ephemeralContainers",
+            "/status/ephemeralContainerStatuses",
+        ),
     ] {
         let containers = list(pod, group);
         if !containers.is_empty() {

@@ -1,9 +1,12 @@
 //! Starting a container.
 
 use super::CONFIG_RETRY_MS;
+use super::hooks::Stage;
 use crate::image::Image;
 use crate::kubelet::events::Kind;
 use crate::kubelet::now_ms;
+use crate::kubelet::pod::backoff::Backoff;
+use crate::kubelet::pod::ephemeral;
 use crate::kubelet::pod::state::{Blocked, ImageState, Sandbox};
 use crate::kubelet::spec::build::{ContainerInputs, container_spec, draft};
 use crate::kubelet::volumes::{self, VolumeError};
@@ -56,24 +59,26 @@ impl Worker {
         let Some(record) = self.state.containers.get_mut(name) else {
             return;
         };
-        if let Some(ended_ms) = record.ended().map(|e| e.exit.finished_at_ms) {
+        if record.renew {
+            // Another definition: what failed was the one before.
+            record.crash_backoff = Backoff::default();
+        } else if let Some(ended_ms) = record.ended().map(|e| e.exit.finished_at_ms) {
             record.crash_backoff.next(ended_ms, now_ms);
         }
         match started {
             Ok(status) => {
                 record.started(&status);
-                self.event(
-                    about,
-                    Kind::Normal,
-                    "Created",
-                    format!("Created container: {name}"),
-                );
-                self.event(
-                    about,
-                    Kind::Normal,
-                    "Started",
-                    format!("Started container {name}"),
-                );
+                let hook = container
+                    .lifecycle
+                    .as_ref()
+                    .is_some_and(|l| l.post_start.is_some());
+                record.post_start = hook;
+                let message = |what| format!("Container {what}");
+                self.event(about, Kind::Normal, "Created", message("created"));
+                self.event(about, Kind::Normal, "Started", message("started"));
+                if hook {
+                    self.begin_hook(&container, attempt, Stage::PostStart);
+                }
             }
             Err(RuntimeError::NoSandbox(_)) => self.pause(),
             Err(error) => {
@@ -84,7 +89,7 @@ impl Worker {
                     about,
                     Kind::Normal,
                     "Created",
-                    format!("Created container: {name}"),
+                    "Container created".to_string(),
                 );
                 self.event(about, Kind::Warning, "Failed", format!("Error: {message}"));
             }
@@ -139,8 +144,8 @@ impl Worker {
         if let crate::runtime::Seccomp::Localhost(path) = &draft.security.seccomp {
             crate::runtime::seccomp::check(path).map_err(create)?;
         }
-        let mut mounts = volumes::mounts(&draft.mounts, &self.volume_paths())
-            .map_err(|e| config(e.to_string()))?;
+        let mut mounts =
+            volumes::mounts(&draft.mounts, &self.live.places).map_err(|e| config(e.to_string()))?;
         mounts.extend(
             self.last_words_mount(container, attempt)
                 .map_err(|e| create(e.to_string()))?,
@@ -154,9 +159,19 @@ impl Worker {
             .images()
             .root_fs(image, &writable)
             .map_err(|e| create(e.to_string()))?;
-        Ok(container_spec(
-            &inputs, draft, attempt, root_fs, mounts, log_path,
-        ))
+        let mut spec = container_spec(&inputs, draft, attempt, root_fs, mounts, log_path);
+        spec.processes_of = self.target(&container.name).map_err(config)?;
+        Ok(spec)
+    }
+
+    /// The running container a debug container wants to share processes with.
+    fn target(&self, name: &str) -> Result<Option<String>, String> {
+        match ephemeral::target(&self.pod, name) {
+            Some(target) if self.state.running(target).is_none() => {
+                Err(format!("unable to find target container {target}"))
+            }
+            target => Ok(target.map(str::to_string)),
+        }
     }
 
     fn last_words_mount(
@@ -179,7 +194,7 @@ impl Worker {
         Ok(Some(Mount {
             source,
             target: target.into(),
-            read_only: false,
+            ..Mount::default()
         }))
     }
 

@@ -1,8 +1,12 @@
 //! Stopping containers, and giving everything back.
 
+use super::hooks::Stage;
 use crate::crash;
 use crate::kubelet::events::Kind;
 use crate::kubelet::now_ms;
+use crate::kubelet::pod::health;
+use crate::kubelet::pod::restart::may_restart;
+use crate::kubelet::pod::state::{Stop, containers};
 use crate::kubelet::spec::command;
 use crate::kubelet::volumes;
 use crate::kubelet::worker::Worker;
@@ -11,30 +15,43 @@ use k8s_openapi::api::core::v1::Container;
 use std::path::PathBuf;
 
 impl Worker {
-    pub(in crate::kubelet) async fn signal(&mut self, name: &str, attempt: u32, kill: bool) {
+    /// Tells that the container is being stopped, and begins its `preStop` hook.
+    pub(in crate::kubelet) fn begin_stop(&mut self, name: &str, attempt: u32, hook: bool) {
         let Some((init, container)) = self.container(name) else {
             return;
         };
+        let Some(record) = self.state.containers.get_mut(name) else {
+            return;
+        };
+        record.stop = if hook { Stop::Hook } else { Stop::Due };
+        let asked = record.ending.as_ref().map(|e| e.message.clone());
+        let message = asked.unwrap_or_else(|| self.stop_message(name));
+        self.event(Some((init, name)), Kind::Normal, "Killing", message);
+        if hook {
+            self.begin_hook(&container, attempt, Stage::PreStop);
+        }
+    }
+
+    pub(in crate::kubelet) async fn signal(&mut self, name: &str, attempt: u32, kill: bool) {
+        let Some((_, container)) = self.container(name) else {
+            return;
+        };
+        // A hook that has not come to its end by now has had its time.
+        self.give_up_hook(name);
         let signal = if kill {
             nix::libc::SIGKILL
         } else {
             self.stop_signal(&container)
         };
-        if let Some(record) = self.state.containers.get_mut(name) {
-            if kill {
-                record.kill_sent = Some(attempt);
-            } else {
-                record.stop_sent = Some(attempt);
-            }
-        }
-        if !kill {
-            self.event(
-                Some((init, name)),
-                Kind::Normal,
-                "Killing",
-                format!("Stopping container {name}"),
-            );
-        }
+        let Some(record) = self.state.containers.get_mut(name) else {
+            return;
+        };
+        let before = record.stop;
+        record.stop = if kill {
+            Stop::Killed
+        } else {
+            Stop::Asked { at_ms: now_ms() }
+        };
         let run = RunId {
             container: name.to_string(),
             attempt,
@@ -50,13 +67,23 @@ impl Worker {
         {
             tracing::warn!(pod = %self.name(), container = name, signal, %error, "signal not sent; trying again");
             if let Some(record) = self.state.containers.get_mut(name) {
-                if kill {
-                    record.kill_sent = None;
-                } else {
-                    record.stop_sent = None;
-                }
+                record.stop = before;
             }
             self.pause();
+        }
+    }
+
+    fn stop_message(&self, name: &str) -> String {
+        let ends = self.state.termination.is_some() || self.state.verdict.is_some();
+        let failed = self.state.record(name).and_then(health::failed);
+        match failed.filter(|_| !ends) {
+            Some(failed) => {
+                let restarts = self
+                    .container(name)
+                    .is_some_and(|(_, c)| may_restart(&self.pod, &c));
+                health::killing_message(name, failed, restarts)
+            }
+            None => format!("Stopping container {name}"),
         }
     }
 
@@ -96,6 +123,30 @@ impl Worker {
                 self.pause();
             }
         }
+    }
+
+    /// Removes the ended runs of all containers but debug containers, and forgets how they ended.
+    pub(in crate::kubelet) async fn reset_containers(&mut self) {
+        let held: Vec<(String, u32)> = containers(&self.pod)
+            .filter_map(|(_, c)| {
+                let record = self.state.record(&c.name).filter(|r| !r.released)?;
+                Some((c.name.clone(), record.ended()?.attempt))
+            })
+            .collect();
+        for (name, attempt) in held {
+            self.remove_container(&name, attempt).await;
+            if self.pause_until_ms.is_some() {
+                return;
+            }
+        }
+        let now_ms = now_ms();
+        for (_, container) in containers(&self.pod) {
+            if let Some(record) = self.state.containers.get_mut(&container.name) {
+                record.reset(now_ms);
+            }
+        }
+        // Seen as such before they start again.
+        self.report().await;
     }
 
     pub(in crate::kubelet) async fn remove_sandbox(&mut self) {

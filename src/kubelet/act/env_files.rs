@@ -42,10 +42,10 @@ impl Worker {
                 "fileKeyRef: the pod has no emptyDir volume {name:?}"
             ));
         }
-        let Some(directory) = self.volume_paths().remove(name) else {
+        let Some(place) = self.live.places.get(name) else {
             return Ok(None);
         };
-        match read_inside(&directory, &reference.path) {
+        match read_inside(&place.path, &reference.path) {
             Ok(text) => Ok(Some(text)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(format!(
@@ -64,8 +64,7 @@ fn read_inside(directory: &Path, path: &str) -> io::Result<String> {
         .flags(OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC)
         .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
     let number = openat2(directory.as_raw_fd(), path, how)?;
-    let file = crate::runtime::received(number);
-    let mut file = File::from(file);
+    let mut file = File::from(crate::runtime::own_fd(number));
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is no file"));
     }

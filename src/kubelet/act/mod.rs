@@ -4,7 +4,10 @@
 mod container;
 mod end;
 mod env_files;
+mod evict;
+pub mod hooks;
 mod image;
+mod mirror;
 mod sandbox;
 mod volumes;
 

@@ -111,6 +111,7 @@ mod tests {
             attempt,
             running,
             waiting: waiting.map(str::to_string),
+            ..ContainerView::default()
         };
         for (state, previous, expected) in [
             (view(Some(2), true, None), false, Ok(2)),

@@ -6,9 +6,11 @@ mod exec;
 mod images;
 mod log_query;
 mod logs;
+mod stats;
 
 use super::Context;
 use super::manager::{Pods, View};
+use super::stats::Stats;
 use ::http::{Response, StatusCode};
 use axum::Router;
 use axum::body::Body;
@@ -21,9 +23,10 @@ use tokio::sync::watch;
 struct Server {
     ctx: Arc<Context>,
     pods: Arc<Pods>,
+    stats: Arc<Stats>,
 }
 
-pub fn router(ctx: Arc<Context>, pods: Arc<Pods>) -> Router {
+pub fn router(ctx: Arc<Context>, pods: Arc<Pods>, stats: Arc<Stats>) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok" }))
         .route(
@@ -37,7 +40,11 @@ pub fn router(ctx: Arc<Context>, pods: Arc<Pods>) -> Router {
         .route("/images", get(images::list).delete(images::remove))
         .route("/images/pull", post(images::pull))
         .route("/images/import", post(images::import))
-        .with_state(Server { ctx, pods })
+        .route("/stats/summary", get(stats::stats_summary))
+        .route("/metrics", get(stats::metrics))
+        .route("/metrics/cadvisor", get(stats::cadvisor))
+        .route("/metrics/resource", get(stats::resource))
+        .with_state(Server { ctx, pods, stats })
 }
 
 /// An answer that is an error.

@@ -1,7 +1,9 @@
 //! Pod conditions.
 //! <https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-conditions>
 
+use super::health::{is_ready, is_started};
 use super::phase::Phase;
+use super::restart::{could_restart_all, restarts_all};
 use super::state::{PodState, Sandbox, containers, is_sidecar};
 use k8s_openapi::api::core::v1::{Pod, PodCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -29,7 +31,40 @@ pub fn conditions(pod: &Pod, state: &PodState, phase: Phase, now: &Time) -> Vec<
     ] {
         set(&mut list, kind, verdict, generation, now);
     }
+    if let Some(message) = &state.disrupted {
+        // <https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-conditions>
+        let verdict = Verdict::of(true, "TerminationByKubelet", message.clone());
+        set(&mut list, "DisruptionTarget", verdict, generation, now);
+    }
+    if could_restart_all(pod) {
+        let restarting = all_restarting(pod, state, phase);
+        set(
+            &mut list,
+            "AllContainersRestarting",
+            restarting,
+            generation,
+            now,
+        );
+    }
     list
+}
+
+/// Only of pods with a rule that restarts all containers.
+fn all_restarting(pod: &Pod, state: &PodState, phase: Phase) -> Verdict {
+    match phase {
+        Phase::Succeeded => return Verdict::of(false, "PodCompleted", String::new()),
+        Phase::Failed => return Verdict::of(false, "PodFailed", String::new()),
+        Phase::Pending | Phase::Running => {}
+    }
+    let waits = state
+        .containers
+        .values()
+        .any(super::state::Record::is_reset);
+    if waits || restarts_all(pod, state) {
+        let message = "container exited with restart policy rule".to_string();
+        return Verdict::of(true, "RestartAllContainersStarted", message);
+    }
+    Verdict::of(false, "", String::new())
 }
 
 #[derive(Clone)]
@@ -87,7 +122,7 @@ fn initialized(pod: &Pod, state: &PodState, phase: Phase) -> Verdict {
             *init
                 && !state.record(&c.name).is_some_and(|r| {
                     if is_sidecar(c) {
-                        r.attempt().is_some()
+                        is_started(c, r)
                     } else {
                         r.succeeded()
                     }
@@ -119,7 +154,7 @@ fn containers_ready(pod: &Pod, state: &PodState, phase: Phase) -> Verdict {
     }
     let unready: Vec<&str> = containers(pod)
         .filter(|(init, c)| {
-            (!init || is_sidecar(c)) && !state.record(&c.name).is_some_and(|r| r.is_running())
+            (!init || is_sidecar(c)) && !state.record(&c.name).is_some_and(|r| is_ready(c, r))
         })
         .map(|(_, c)| c.name.as_str())
         .collect();

@@ -1,9 +1,14 @@
 //! What to do next for a pod.
 
+use super::backoff::Backoff;
+use super::health::is_started;
+use super::restart::{restarts, restarts_all, wants};
 use super::state::{
     Blocked, ImageState, PodState, Record, Run, Sandbox, Termination, Verdict, Volumes, containers,
     is_sidecar,
 };
+use super::status::{END_SHOWN_MS, FAILURE_SHOWN_MS, PULL_ERROR_SHOWN_MS};
+use super::{ephemeral, stop};
 use k8s_openapi::api::core::v1::{Container, Pod};
 
 /// One step for the worker. It carries the steps out in order and reports the results into the state.
@@ -20,7 +25,13 @@ pub enum Action {
         container: String,
         attempt: u32,
     },
-    /// The stop signal: the image's own or SIGTERM.
+    /// The stop begins: it is told, and the `preStop` hook runs (with `hook`: it is given up at the deadline).
+    BeginStop {
+        container: String,
+        attempt: u32,
+        hook: bool,
+    },
+    /// The stop signal: the container's, the image's or SIGTERM.
     Stop {
         container: String,
         attempt: u32,
@@ -35,7 +46,11 @@ pub enum Action {
         container: String,
         attempt: u32,
     },
+    /// Forget the runs of all containers: they begin anew.
+    ResetContainers,
     RemoveSandbox,
+    /// Remove the volumes of a pod that is over and stays in the API.
+    FreeVolumes,
     /// Remove volumes, directories and the address.
     CleanUp,
     /// Confirm the deletion to the API.
@@ -63,38 +78,11 @@ pub struct Decision {
 }
 
 impl Decision {
-    fn act(&mut self, action: Action) {
+    pub(super) fn act(&mut self, action: Action) {
         self.actions.push(action);
     }
-    fn wake(&mut self, at_ms: i64) {
+    pub(super) fn wake(&mut self, at_ms: i64) {
         self.wake_ms = Some(self.wake_ms.map_or(at_ms, |w| w.min(at_ms)));
-    }
-}
-
-/// A pod's `restartPolicy`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RestartPolicy {
-    Always,
-    OnFailure,
-    Never,
-}
-
-impl RestartPolicy {
-    pub fn of(pod: &Pod) -> RestartPolicy {
-        match pod.spec.as_ref().and_then(|s| s.restart_policy.as_deref()) {
-            Some("Never") => RestartPolicy::Never,
-            Some("OnFailure") => RestartPolicy::OnFailure,
-            _ => RestartPolicy::Always,
-        }
-    }
-
-    /// Whether a main container whose newest run is `run` must run (again).
-    pub fn wants(self, run: &Run) -> bool {
-        match (self, run) {
-            (_, Run::Never) | (RestartPolicy::Always, Run::Ended(_)) => true,
-            (RestartPolicy::OnFailure, Run::Ended(ended)) => ended.exit.code != 0,
-            (RestartPolicy::Never, Run::Ended(_)) | (_, Run::Running { .. }) => false,
-        }
     }
 }
 
@@ -102,11 +90,11 @@ impl RestartPolicy {
 pub fn decide(pod: &Pod, state: &PodState, now_ms: i64) -> Decision {
     let mut decision = Decision::default();
     if let Some(termination) = state.termination {
-        terminate(pod, state, termination.deadline_ms, now_ms, &mut decision);
+        stop::terminate(pod, state, termination.deadline_ms, now_ms, &mut decision);
         return decision;
     }
     if state.verdict.is_some() || is_complete(pod, state) {
-        finish(pod, state, now_ms, &mut decision);
+        stop::finish(pod, state, now_ms, &mut decision);
         return decision;
     }
     if let Some(at_ms) = deadline_ms(pod, state) {
@@ -123,7 +111,19 @@ pub fn decide(pod: &Pod, state: &PodState, now_ms: i64) -> Decision {
             decision.act(Action::CreateSandbox);
         }
         (Volumes::Ready, Sandbox::Alive { .. }) => {
-            run_containers(pod, state, now_ms, &mut decision);
+            for container in ephemeral::list(pod) {
+                if let Some(record) = state.record(&container.name)
+                    && record.run == Run::Never
+                {
+                    start_when_due(&container.name, record, now_ms, &mut decision);
+                }
+            }
+            if restarts_all(pod, state) {
+                stop::stop_for_restart(pod, state, now_ms, &mut decision);
+            } else {
+                stop::end_single(pod, state, now_ms, &mut decision);
+                run_containers(pod, state, now_ms, &mut decision);
+            }
         }
     }
     decision
@@ -131,15 +131,32 @@ pub fn decide(pod: &Pod, state: &PodState, now_ms: i64) -> Decision {
 
 /// Grace of a pod whose spec has none (upstream's default).
 const GRACE_S_DEFAULT: i64 = 30;
-/// Least grace for a pod that is killed without being asked by a deletion with a shorter one; upstream's minimum.
-const GRACE_S_MIN: i64 = 2;
+/// Least time between the stop signal and SIGKILL, whatever the grace and however long the `preStop` hook took
+/// (upstream's `minimumGracePeriodInSeconds`).
+pub const GRACE_S_MIN: i64 = 2;
 
-/// Notes what the pod object and the time alone bring about: deletion, the active deadline, the end of a pod.
+/// The grace of a container that is stopped while its pod goes on.
+pub fn grace_s(pod: &Pod) -> i64 {
+    pod.spec
+        .as_ref()
+        .and_then(|s| s.termination_grace_period_seconds)
+        .unwrap_or(GRACE_S_DEFAULT)
+}
+
+/// Notes what the pod object and the time alone bring about: deletion, the active deadline, the end of a pod,
+/// a new debug container, a changed image.
 pub fn advance(pod: &Pod, state: &mut PodState, now_ms: i64) {
     let spec_grace = pod
         .spec
         .as_ref()
         .and_then(|s| s.termination_grace_period_seconds);
+    for container in ephemeral::list(pod) {
+        if !state.containers.contains_key(&container.name) {
+            state
+                .containers
+                .insert(container.name.clone(), Record::default());
+        }
+    }
     if pod.metadata.deletion_timestamp.is_some() || state.gone {
         let grace_s = pod
             .metadata
@@ -168,12 +185,42 @@ pub fn advance(pod: &Pod, state: &mut PodState, now_ms: i64) {
             message: "Pod was active on the node longer than the specified deadline".to_string(),
         });
     }
-    if state.finish_deadline_ms.is_none() && (state.verdict.is_some() || is_complete(pod, state)) {
-        let grace_ms = spec_grace
-            .unwrap_or(GRACE_S_DEFAULT)
-            .max(GRACE_S_MIN)
-            .saturating_mul(1000);
-        state.finish_deadline_ms = Some(now_ms.saturating_add(grace_ms));
+    if state.verdict.is_some() || is_complete(pod, state) {
+        let grace_ms = grace_s(pod).max(GRACE_S_MIN).saturating_mul(1000);
+        state
+            .finish_deadline_ms
+            .get_or_insert(now_ms.saturating_add(grace_ms));
+        return;
+    }
+    renew_changed(pod, state, now_ms);
+}
+
+/// A container whose image was changed: one that runs is ended and comes back with the new image, whatever its
+/// policy; one that waits begins anew with the new image.
+fn renew_changed(pod: &Pod, state: &mut PodState, now_ms: i64) {
+    for (init, container) in containers(pod) {
+        let Some(record) = state.containers.get_mut(&container.name) else {
+            continue;
+        };
+        let image = container.image.as_deref().unwrap_or_default();
+        if record.spec_image.is_empty() || record.spec_image == image {
+            continue;
+        }
+        if !record.is_running() {
+            if record.image_state != ImageState::Pulling {
+                record.image_state = ImageState::Unknown;
+                record.pull_backoff = Backoff::default();
+                record.blocked = None;
+                record.spec_image = String::new();
+            }
+        } else if !init || is_sidecar(container) {
+            let message = format!(
+                "Container {} definition changed, will be restarted",
+                container.name
+            );
+            record.renew = true;
+            record.end(message, grace_s(pod), now_ms);
+        }
     }
 }
 
@@ -189,22 +236,26 @@ pub fn deadline_ms(pod: &Pod, state: &PodState) -> Option<i64> {
 
 /// True where every main container has ended for good, or an init container has failed for good.
 pub fn is_complete(pod: &Pod, state: &PodState) -> bool {
-    let policy = RestartPolicy::of(pod);
     let ended_for_good = |c: &Container| {
         state
             .record(&c.name)
-            .is_some_and(|r| r.ended().is_some() && !policy.wants(&r.run))
+            .is_some_and(|r| r.ended().is_some() && !r.renew && !wants(pod, c, &r.run))
     };
     let mut mains = containers(pod).filter(|(init, _)| !init).peekable();
     let mains_done = mains.peek().is_some() && mains.all(|(_, c)| ended_for_good(c));
-    let init_failed = policy == RestartPolicy::Never
-        && containers(pod).any(|(init, c)| {
-            init && !is_sidecar(c)
-                && state
-                    .record(&c.name)
-                    .is_some_and(|r| r.ended().is_some() && !r.succeeded())
-        });
-    mains_done || init_failed
+    mains_done || init_failed(pod, state)
+}
+
+/// True where an init container has failed and may not be tried again.
+pub fn init_failed(pod: &Pod, state: &PodState) -> bool {
+    containers(pod).any(|(init, c)| {
+        init && !is_sidecar(c)
+            && state
+                .record(&c.name)
+                .filter(|r| !r.renew)
+                .and_then(Record::ended)
+                .is_some_and(|e| e.exit.code != 0 && !restarts(pod, c, e))
+    })
 }
 
 fn run_containers(pod: &Pod, state: &PodState, now_ms: i64, decision: &mut Decision) {
@@ -220,10 +271,11 @@ fn run_containers(pod: &Pod, state: &PodState, now_ms: i64, decision: &mut Decis
         };
         if is_sidecar(container) {
             if !record.is_running() {
-                start_when_due(container, record, now_ms, decision);
-                if !mains_began {
-                    return;
-                }
+                start_when_due(&container.name, record, now_ms, decision);
+            }
+            // The next one waits until this one is started: its `postStart` hook and startup probe are over.
+            if !mains_began && !is_started(container, record) {
+                return;
             }
         } else if !mains_began {
             match &record.run {
@@ -231,27 +283,33 @@ fn run_containers(pod: &Pod, state: &PodState, now_ms: i64, decision: &mut Decis
                 // A run of an earlier sandbox does not count: its init containers run again.
                 Run::Ended(ended) if ended.exit.code == 0 && record.here => {}
                 Run::Never | Run::Ended(_) => {
-                    start_when_due(container, record, now_ms, decision);
+                    start_when_due(&container.name, record, now_ms, decision);
                     return;
                 }
             }
         }
     }
-    let policy = RestartPolicy::of(pod);
     for (init, container) in containers(pod) {
         if let Some(record) = state.record(&container.name)
             && !init
-            && policy.wants(&record.run)
+            && !record.is_running()
+            && (record.renew || wants(pod, container, &record.run))
         {
-            start_when_due(container, record, now_ms, decision);
+            start_when_due(&container.name, record, now_ms, decision);
         }
     }
 }
 
 /// Image first, then back-off, then the start.
-fn start_when_due(container: &Container, record: &Record, now_ms: i64, decision: &mut Decision) {
+fn start_when_due(container: &str, record: &Record, now_ms: i64, decision: &mut Decision) {
     if let Some(until) = crash_wait(record, now_ms) {
         decision.wake(until);
+        // What its status says changes before.
+        for at_ms in shown_until(record) {
+            if at_ms > now_ms {
+                decision.wake(at_ms);
+            }
+        }
         return;
     }
     if let Some(Blocked { retry_ms, .. }) = &record.blocked
@@ -268,118 +326,48 @@ fn start_when_due(container: &Container, record: &Record, now_ms: i64, decision:
             ..
         } if *retry_ms > now_ms => {
             decision.wake(*retry_ms);
-            if now_ms < failed_ms + super::status::PULL_ERROR_SHOWN_MS {
-                decision.wake(failed_ms + super::status::PULL_ERROR_SHOWN_MS);
+            if now_ms < failed_ms + PULL_ERROR_SHOWN_MS {
+                decision.wake(failed_ms + PULL_ERROR_SHOWN_MS);
             }
         }
         ImageState::Unknown | ImageState::Failed { .. } => decision.act(Action::EnsureImage {
-            container: container.name.clone(),
+            container: container.to_string(),
         }),
         ImageState::Ready => {
             if let Some(ended) = record.ended()
                 && !record.released
             {
                 decision.act(Action::RemoveContainer {
-                    container: container.name.clone(),
+                    container: container.to_string(),
                     attempt: ended.attempt,
                 });
             }
             decision.act(Action::StartContainer {
-                container: container.name.clone(),
+                container: container.to_string(),
                 attempt: record.next_attempt,
             });
         }
     }
 }
 
-/// Until when a crashed container waits (CrashLoopBackOff).
+/// When a container that waits to run again stops showing how it ended, and how its start failed.
+fn shown_until(record: &Record) -> [i64; 2] {
+    [
+        record
+            .ended()
+            .map_or(0, |e| e.exit.finished_at_ms + END_SHOWN_MS),
+        record
+            .failure
+            .as_ref()
+            .map_or(0, |f| f.shown_from(record.ended()) + FAILURE_SHOWN_MS),
+    ]
+}
+
+/// Until when a crashed container waits (CrashLoopBackOff). One that was ended to be renewed has not crashed.
 pub fn crash_wait(record: &Record, now_ms: i64) -> Option<i64> {
-    let ended = record.ended()?;
+    let ended = record.ended().filter(|_| !record.renew)?;
     record
         .crash_backoff
         .wait_until(ended.exit.finished_at_ms)
         .filter(|until| *until > now_ms)
-}
-
-/// Deletion: main containers first, then sidecars in reverse order, all within one grace period.
-fn terminate(pod: &Pod, state: &PodState, deadline_ms: i64, now_ms: i64, decision: &mut Decision) {
-    if state.any_running() {
-        stop_running(pod, state, deadline_ms, now_ms, decision);
-        return;
-    }
-    if matches!(state.sandbox, Sandbox::Alive { .. }) {
-        decision.act(Action::RemoveSandbox);
-    } else if !state.cleaned {
-        decision.act(Action::CleanUp);
-    } else if state.gone {
-        decision.act(Action::Exit);
-    } else if pod.metadata.deletion_timestamp.is_some() {
-        match state.delete_retry_ms {
-            Some(at_ms) if at_ms > now_ms => decision.wake(at_ms),
-            _ => decision.act(Action::DeletePod),
-        }
-    }
-}
-
-/// A pod that runs no more but stays in the API: stop what still runs, give the sandbox back.
-fn finish(pod: &Pod, state: &PodState, now_ms: i64, decision: &mut Decision) {
-    if state.any_running() {
-        let deadline_ms = state.finish_deadline_ms.unwrap_or(now_ms);
-        stop_running(pod, state, deadline_ms, now_ms, decision);
-    } else if matches!(state.sandbox, Sandbox::Alive { .. }) {
-        decision.act(Action::RemoveSandbox);
-    }
-}
-
-fn stop_running(
-    pod: &Pod,
-    state: &PodState,
-    deadline_ms: i64,
-    now_ms: i64,
-    decision: &mut Decision,
-) {
-    let running: Vec<(bool, &Container)> = containers(pod)
-        .filter(|(_, c)| state.record(&c.name).is_some_and(Record::is_running))
-        .collect();
-    if now_ms >= deadline_ms {
-        for (_, container) in running {
-            if let Some((record, attempt)) = running_attempt(state, container)
-                && record.kill_sent != Some(attempt)
-            {
-                decision.act(Action::Kill {
-                    container: container.name.clone(),
-                    attempt,
-                });
-            }
-        }
-        return;
-    }
-    decision.wake(deadline_ms);
-    let is_last = |(init, c): &(bool, &Container)| *init && is_sidecar(c);
-    let mut first: Vec<&Container> = running
-        .iter()
-        .filter(|r| !is_last(r))
-        .map(|r| r.1)
-        .collect();
-    if first.is_empty() {
-        first.extend(running.last().map(|r| r.1));
-    }
-    for container in first {
-        if let Some((record, attempt)) = running_attempt(state, container)
-            && record.stop_sent != Some(attempt)
-        {
-            decision.act(Action::Stop {
-                container: container.name.clone(),
-                attempt,
-            });
-        }
-    }
-}
-
-fn running_attempt<'a>(state: &'a PodState, container: &Container) -> Option<(&'a Record, u32)> {
-    let record = state.record(&container.name)?;
-    match record.run {
-        Run::Running { attempt, .. } => Some((record, attempt)),
-        _ => None,
-    }
 }

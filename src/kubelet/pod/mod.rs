@@ -10,11 +10,15 @@
 pub mod backoff;
 pub mod conditions;
 pub mod decide;
+pub mod ephemeral;
+pub mod health;
+pub mod patch;
 pub mod phase;
+mod rebuild;
+pub mod restart;
 pub mod state;
 pub mod status;
+mod stop;
 
 #[cfg(test)]
-mod decide_tests;
-#[cfg(test)]
-mod status_tests;
+mod tests;

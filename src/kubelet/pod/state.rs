@@ -1,12 +1,19 @@
 //! What a worker knows of its pod beyond the object itself.
 
 use super::backoff::Backoff;
+use super::health::{self, Standing, Unhealthy};
 use crate::runtime::{self, Exit, RunId, SandboxStatus};
-use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::{Container, Pod};
 use std::collections::BTreeMap;
 
 /// Exit code of a run whose end nobody saw (power cut): containerd reports 255 there.
 pub const EXIT_CODE_LOST: i32 = 255;
+/// Exit code of a run that was lost while it was being ended (upstream: `ContainerStatusUnknown`, 137).
+pub const EXIT_CODE_KILLED: i32 = 137;
+/// Reason and message of a run that ended because all containers run again, as upstream reports it.
+pub const RESTARTING_ALL: &str = "RestartingAllContainers";
+pub const RESTARTING_ALL_MESSAGE: &str =
+    "The container is removed because RestartAllContainers in place";
 /// Exit code where the container could not be started (upstream: `RunContainerError`, 128).
 pub const EXIT_CODE_NOT_STARTED: i32 = 128;
 
@@ -91,6 +98,8 @@ pub struct Ended {
     /// `Completed`, `Error`, `OOMKilled`, `StartError`, `ContainerStatusUnknown`…
     pub reason: String,
     pub message: Option<String>,
+    /// It was stopped because a startup or liveness probe failed: a failure whatever its exit code.
+    pub unhealthy: bool,
 }
 
 /// Why a container does not start now.
@@ -99,6 +108,38 @@ pub struct Blocked {
     pub reason: &'static str,
     pub message: String,
     pub retry_ms: i64,
+}
+
+/// The steps of a stop, in order; a run's own, so that the next one begins with the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Stop {
+    #[default]
+    None,
+    /// The `preStop` hook runs.
+    Hook,
+    /// The hook is over, or there is none: the signal may go.
+    Due,
+    /// The stop signal was sent.
+    Asked { at_ms: i64 },
+    /// SIGKILL was sent.
+    Killed,
+}
+
+/// Why and until when a single run is ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ending {
+    /// SIGKILL from here on.
+    pub deadline_ms: i64,
+    /// What the event says: `Container a failed liveness probe, will be restarted`.
+    pub message: String,
+}
+
+/// A start that came to nothing: `RunContainerError`, `PostStartHookError`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    pub reason: &'static str,
+    pub message: String,
+    pub at_ms: i64,
 }
 
 /// A container's history.
@@ -116,16 +157,28 @@ pub struct Record {
     pub crash_backoff: Backoff,
     pub pull_backoff: Backoff,
     pub blocked: Option<Blocked>,
-    /// The stop signal has been sent to this attempt.
-    pub stop_sent: Option<u32>,
-    /// SIGKILL has been sent to this attempt.
-    pub kill_sent: Option<u32>,
     /// The run belongs to the present sandbox.
     pub here: bool,
     /// The exited run is no longer held by the runtime.
     pub released: bool,
     /// Who the newest run began as.
     pub user: Option<runtime::ProcessUser>,
+    /// How far the stop of the present run has come.
+    pub stop: Stop,
+    /// The present run is to end while its pod goes on.
+    pub ending: Option<Ending>,
+    /// The `postStart` hook of the present run has not come to its end.
+    pub post_start: bool,
+    /// Why the newest run did not come to run, though it was tried.
+    pub failure: Option<Failure>,
+    /// The image the newest run was made from, as the spec had it; empty: not known.
+    pub spec_image: String,
+    /// Must run again whatever its policy says: its definition changed.
+    pub renew: bool,
+    /// What the probes of its newest run say; `None` where it has none, or none has begun.
+    pub health: Option<Standing>,
+    /// A run that is being stopped because a probe failed.
+    pub unhealthy: Option<Unhealthy>,
 }
 
 impl Record {
@@ -144,6 +197,21 @@ impl Record {
         self.ended().is_some_and(|e| e.exit.code == 0)
     }
 
+    /// Running, and past its `postStart` hook: before that upstream does not call it running.
+    pub fn is_up(&self) -> bool {
+        self.is_running() && !self.post_start
+    }
+
+    /// Asks for the end of the present run while the pod goes on; `message` is the event's. The first one stands.
+    pub fn end(&mut self, message: String, grace_s: i64, now_ms: i64) {
+        if self.is_running() && self.ending.is_none() {
+            self.ending = Some(Ending {
+                deadline_ms: now_ms.saturating_add(grace_s.max(0).saturating_mul(1000)),
+                message,
+            });
+        }
+    }
+
     /// The number of the newest run; what `restartCount` shows.
     pub fn attempt(&self) -> Option<u32> {
         match &self.run {
@@ -153,22 +221,50 @@ impl Record {
         }
     }
 
+    /// The newest run's id; empty before the first.
+    pub fn id(&self) -> &str {
+        match &self.run {
+            Run::Never => "",
+            Run::Running { id, .. } => id,
+            Run::Ended(ended) => &ended.id,
+        }
+    }
+
+    /// When the newest run began, Unix milliseconds; 0 before the first.
+    pub fn started_ms(&self) -> i64 {
+        match &self.run {
+            Run::Never => 0,
+            Run::Running { started_ms, .. } => *started_ms,
+            Run::Ended(ended) => ended.exit.started_at_ms,
+        }
+    }
+
     /// A run began.
     pub fn started(&mut self, status: &runtime::ContainerStatus) {
         if let Run::Ended(ended) = std::mem::take(&mut self.run) {
             self.previous = Some(ended);
         }
-        self.next_attempt = status.run.attempt + 1;
-        self.image_state = ImageState::Unknown;
-        self.blocked = None;
+        self.begin(status.run.attempt);
         self.released = false;
-        self.here = true;
         self.run = Run::Running {
             attempt: status.run.attempt,
             id: status.id.clone(),
             started_ms: 0,
         };
         self.observe(status);
+    }
+
+    /// Forgets what was the last run's own.
+    fn begin(&mut self, attempt: u32) {
+        self.next_attempt = attempt + 1;
+        self.image_state = ImageState::Unknown;
+        self.blocked = None;
+        self.here = true;
+        self.stop = Stop::None;
+        self.ending = None;
+        self.post_start = false;
+        self.failure = None;
+        self.renew = false;
     }
 
     /// The runtime's word on the current run.
@@ -188,11 +284,11 @@ impl Record {
                 };
             }
             runtime::ContainerState::Exited(exit) => {
-                self.run = Run::Ended(Ended::from_exit(
-                    status.run.attempt,
-                    status.id.clone(),
-                    exit.clone(),
-                ));
+                let mut ended =
+                    Ended::from_exit(status.run.attempt, status.id.clone(), exit.clone());
+                ended.unhealthy = health::failed(self).is_some();
+                self.run = Run::Ended(ended);
+                self.over();
             }
         }
     }
@@ -202,12 +298,14 @@ impl Record {
         if let Run::Ended(ended) = std::mem::take(&mut self.run) {
             self.previous = Some(ended);
         }
-        self.next_attempt = attempt + 1;
-        self.image_state = ImageState::Unknown;
-        self.blocked = None;
+        self.begin(attempt);
         // Nothing of it is left in the runtime.
         self.released = true;
-        self.here = true;
+        self.failure = Some(Failure {
+            reason: "RunContainerError",
+            message: message.to_string(),
+            at_ms: now_ms,
+        });
         self.run = Run::Ended(Ended {
             attempt,
             id: String::new(),
@@ -222,16 +320,67 @@ impl Record {
             },
             reason: "StartError".to_string(),
             message: Some(message.to_string()),
+            unhealthy: false,
         });
     }
 
-    /// The sandbox is gone and this run with it, its end unseen.
-    pub fn lost(&mut self, now_ms: i64) {
+    /// All containers of the pod run again: whatever came of this one's last run counts no more.
+    pub fn reset(&mut self, now_ms: i64) {
+        let (id, started_ms) = match std::mem::take(&mut self.run) {
+            Run::Never => return,
+            Run::Running { id, started_ms, .. } => (id, started_ms),
+            Run::Ended(ended) => (ended.id, ended.exit.started_at_ms),
+        };
+        self.over();
+        self.released = true;
+        self.here = false;
+        self.renew = true;
+        self.run = Run::Ended(Ended {
+            attempt: self.next_attempt.saturating_sub(1),
+            id,
+            exit: Exit {
+                code: EXIT_CODE_KILLED,
+                signal: None,
+                oom_killed: false,
+                started_at_ms: started_ms,
+                finished_at_ms: now_ms,
+                message: None,
+            },
+            reason: RESTARTING_ALL.to_string(),
+            message: Some(RESTARTING_ALL_MESSAGE.to_string()),
+            unhealthy: false,
+        });
+    }
+
+    /// It waits to run again with all others.
+    pub fn is_reset(&self) -> bool {
+        self.renew && self.ended().is_some_and(|e| e.reason == RESTARTING_ALL)
+    }
+
+    /// The present run has ended.
+    fn over(&mut self) {
+        self.ending = None;
+        self.post_start = false;
+    }
+
+    /// The sandbox is gone and this run with it, its end unseen. `wanted`: nobody asked for that end.
+    pub fn lost(&mut self, now_ms: i64, wanted: bool) {
         self.released = true;
         self.here = false;
         if !matches!(self.run, Run::Running { .. }) {
             return;
         }
+        self.over();
+        let (code, reason, message) = if wanted {
+            (EXIT_CODE_LOST, "Unknown", None)
+        } else {
+            let message = "The container could not be located when the pod was terminated";
+            (
+                EXIT_CODE_KILLED,
+                "ContainerStatusUnknown",
+                Some(message.to_string()),
+            )
+        };
         if let Run::Running {
             attempt,
             id,
@@ -242,17 +391,25 @@ impl Record {
                 attempt,
                 id,
                 exit: Exit {
-                    code: EXIT_CODE_LOST,
+                    code,
                     signal: None,
                     oom_killed: false,
                     started_at_ms: started_ms,
                     finished_at_ms: now_ms,
                     message: None,
                 },
-                reason: "Unknown".to_string(),
-                message: None,
+                reason: reason.to_string(),
+                message,
+                unhealthy: false,
             });
         }
+    }
+}
+
+impl Failure {
+    /// It shows from the end of its run on, which may have taken its time after the failure.
+    pub fn shown_from(&self, ended: Option<&Ended>) -> i64 {
+        ended.map_or(self.at_ms, |e| e.exit.finished_at_ms.max(self.at_ms))
     }
 }
 
@@ -274,6 +431,7 @@ impl Ended {
             exit,
             reason: reason.to_string(),
             message,
+            unhealthy: false,
         }
     }
 }
@@ -295,6 +453,10 @@ pub struct PodState {
     pub cleaned: bool,
     /// The pod was removed from the API.
     pub gone: bool,
+    /// The pod is over and its volumes are gone.
+    pub volumes_freed: bool,
+    /// Why the node's own trouble ends the pod: message of the condition DisruptionTarget.
+    pub disrupted: Option<String>,
 }
 
 /// The containers of a pod, init containers first, each with whether it is one.
@@ -316,75 +478,10 @@ pub fn is_sidecar(container: &Container) -> bool {
 }
 
 impl PodState {
-    /// The state of a pod this process has not seen before, from what the runtime still has and from what was
-    /// reported last. Containers of a living sandbox are adopted as they are.
-    pub fn rebuild(
-        pod: &Pod,
-        sandbox: Option<&SandboxStatus>,
-        pod_ip: Option<&str>,
-        now_ms: i64,
-    ) -> PodState {
-        let status = pod.status.clone().unwrap_or_default();
-        let mut state = PodState {
-            started_ms: status.start_time.as_ref().map(|t| t.0.as_millisecond()),
-            ..PodState::default()
-        };
-        if matches!(status.phase.as_deref(), Some("Failed"))
-            && let Some(reason) = status.reason.clone()
-        {
-            state.verdict = Some(Verdict {
-                reason,
-                message: status.message.clone().unwrap_or_default(),
-            });
-        }
-        let reported = status
-            .init_container_statuses
-            .iter()
-            .flatten()
-            .chain(status.container_statuses.iter().flatten());
-        for reported in reported {
-            state
-                .containers
-                .insert(reported.name.clone(), record_from_status(reported));
-        }
-        for (_, container) in containers(pod) {
-            state.containers.entry(container.name.clone()).or_default();
-        }
-        let Some(sandbox) = sandbox else {
-            for record in state.containers.values_mut() {
-                record.lost(now_ms);
-            }
-            return state;
-        };
-        state.volumes = Volumes::Ready;
-        state.sandbox = Sandbox::Alive {
-            ip: pod_ip.unwrap_or_default().to_string(),
-        };
-        for (name, record) in &mut state.containers {
-            let newest = sandbox
-                .containers
-                .iter()
-                .filter(|c| &c.run.container == name)
-                .max_by_key(|c| c.run.attempt);
-            match newest {
-                Some(newest) if record.attempt().is_none_or(|a| newest.run.attempt >= a) => {
-                    if record.attempt() == Some(newest.run.attempt) {
-                        record.here = true;
-                        record.released = false;
-                        record.observe(newest);
-                    } else {
-                        record.started(newest);
-                    }
-                }
-                _ => record.lost(now_ms),
-            }
-        }
-        state
-    }
-
     /// The runtime's present view; `None`: the sandbox is gone. True where something changed.
     pub fn observe(&mut self, sandbox: Option<&SandboxStatus>, now_ms: i64) -> bool {
         let before = self.clone();
+        let wanted = self.wanted();
         match sandbox {
             Some(sandbox) => {
                 for status in &sandbox.containers {
@@ -399,7 +496,7 @@ impl PodState {
                     };
                     // The runtime knows nothing of a run thought alive: it ended unseen.
                     if record.is_running() && !sandbox.containers.iter().any(held) {
-                        record.lost(now_ms);
+                        record.lost(now_ms, wanted);
                         record.here = true;
                     }
                 }
@@ -413,10 +510,16 @@ impl PodState {
     pub fn sandbox_lost(&mut self, now_ms: i64) {
         if matches!(self.sandbox, Sandbox::Alive { .. }) {
             self.sandbox = Sandbox::Absent;
+            let wanted = self.wanted();
             for record in self.containers.values_mut() {
-                record.lost(now_ms);
+                record.lost(now_ms, wanted);
             }
         }
+    }
+
+    /// Nobody has asked for the pod's end.
+    fn wanted(&self) -> bool {
+        self.termination.is_none() && self.verdict.is_none()
     }
 
     pub fn record(&self, name: &str) -> Option<&Record> {
@@ -437,73 +540,4 @@ impl PodState {
             _ => None,
         }
     }
-}
-
-fn user_from_status(status: &ContainerStatus) -> Option<runtime::ProcessUser> {
-    let user = status.user.as_ref()?.linux.as_ref()?;
-    let id = |value: i64| u32::try_from(value).ok();
-    let groups = user.supplemental_groups.iter().flatten();
-    Some(runtime::ProcessUser {
-        uid: id(user.uid)?,
-        gid: id(user.gid)?,
-        groups: groups.filter_map(|group| id(*group)).collect(),
-    })
-}
-
-fn record_from_status(status: &ContainerStatus) -> Record {
-    let attempt = u32::try_from(status.restart_count).unwrap_or(0);
-    let mut record = Record {
-        image: status.image.clone(),
-        image_id: status.image_id.clone(),
-        released: true,
-        user: user_from_status(status),
-        ..Record::default()
-    };
-    let state = status.state.clone().unwrap_or_default();
-    let last = status.last_state.clone().unwrap_or_default();
-    if let Some(running) = state.running {
-        record.run = Run::Running {
-            attempt,
-            id: strip_id(status.container_id.as_deref()),
-            started_ms: running.started_at.map_or(0, |t| t.0.as_millisecond()),
-        };
-        record.previous = last
-            .terminated
-            .map(|t| ended_from_status(attempt.saturating_sub(1), t));
-    } else if let Some(terminated) = state.terminated {
-        record.run = Run::Ended(ended_from_status(attempt, terminated));
-        record.previous = last
-            .terminated
-            .map(|t| ended_from_status(attempt.saturating_sub(1), t));
-    } else if let Some(terminated) = last.terminated {
-        record.run = Run::Ended(ended_from_status(attempt, terminated));
-    }
-    record.next_attempt = record.attempt().map_or(0, |a| a + 1);
-    record
-}
-
-fn ended_from_status(
-    attempt: u32,
-    terminated: k8s_openapi::api::core::v1::ContainerStateTerminated,
-) -> Ended {
-    Ended {
-        attempt,
-        id: strip_id(terminated.container_id.as_deref()),
-        exit: Exit {
-            code: terminated.exit_code,
-            signal: terminated.signal,
-            oom_killed: terminated.reason.as_deref() == Some("OOMKilled"),
-            started_at_ms: terminated.started_at.map_or(0, |t| t.0.as_millisecond()),
-            finished_at_ms: terminated.finished_at.map_or(0, |t| t.0.as_millisecond()),
-            message: None,
-        },
-        reason: terminated.reason.unwrap_or_default(),
-        message: terminated.message,
-    }
-}
-
-fn strip_id(id: Option<&str>) -> String {
-    id.and_then(|id| id.strip_prefix("coracle://"))
-        .unwrap_or_default()
-        .to_string()
 }

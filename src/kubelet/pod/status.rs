@@ -2,8 +2,14 @@
 
 use super::conditions::conditions;
 use super::decide::crash_wait;
-use super::phase::{Phase, phase};
-use super::state::{Ended, ImageState, PodState, Record, Run, Sandbox, containers, is_sidecar};
+use super::ephemeral;
+use super::health::{is_ready, is_started};
+use super::phase::{Phase, phase, reported};
+use super::restart::wants;
+use super::state::{
+    Ended, ImageState, PodState, RESTARTING_ALL, RESTARTING_ALL_MESSAGE, Record, Run, Sandbox,
+    containers, is_sidecar,
+};
 use k8s_openapi::api::core::v1::{
     Container, ContainerState, ContainerStateRunning, ContainerStateTerminated,
     ContainerStateWaiting, ContainerStatus, ContainerUser, HostIP, LinuxContainerUser, Pod, PodIP,
@@ -15,6 +21,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 /// comes in about this time.
 pub const PULL_ERROR_SHOWN_MS: i64 = 2_000;
 
+/// How long a container that will run again shows how it ended before it shows `CrashLoopBackOff`; the same sync.
+pub const END_SHOWN_MS: i64 = 2_000;
+/// How long a failed start shows as such (`RunContainerError`, `PostStartHookError`) before it is `CrashLoopBackOff`.
+pub const FAILURE_SHOWN_MS: i64 = 4_000;
+/// All termination messages of a pod together (upstream's `MaxPodTerminationMessageLogLength`).
+const MESSAGES_BYTES_MAX: usize = 12 * 1024;
+
 /// Milliseconds since the epoch as the API's time, which has whole seconds.
 pub fn time(ms: i64) -> Time {
     Time(jiff::Timestamp::from_second(ms.div_euclid(1000)).unwrap_or(jiff::Timestamp::UNIX_EPOCH))
@@ -22,12 +35,15 @@ pub fn time(ms: i64) -> Time {
 
 /// The status to report. Fields of others (nominated node, foreign conditions…) are kept.
 pub fn pod_status(pod: &Pod, state: &PodState, host_ip: &str, now_ms: i64) -> PodStatus {
-    let phase = phase(pod, state);
+    // Conditions tell the end as soon as it is certain, the phase when nothing runs any more.
+    let certain = phase(pod, state);
+    let phase = reported(pod, state);
+    let verdict = state.verdict.as_ref().filter(|_| phase == Phase::Failed);
     let mut status = pod.status.clone().unwrap_or_default();
-    status.conditions = Some(conditions(pod, state, phase, &time(now_ms)));
+    status.conditions = Some(conditions(pod, state, certain, &time(now_ms)));
     status.phase = Some(phase.as_str().to_string());
-    status.reason = state.verdict.as_ref().map(|v| v.reason.clone());
-    status.message = state.verdict.as_ref().map(|v| v.message.clone());
+    status.reason = verdict.map(|v| v.reason.clone());
+    status.message = verdict.map(|v| v.message.clone());
     status.observed_generation = pod.metadata.generation;
     status.start_time = state.started_ms.map(time);
     status.host_ip = Some(host_ip.to_string());
@@ -60,7 +76,42 @@ pub fn pod_status(pod: &Pod, state: &PodState, host_ip: &str, now_ms: i64) -> Po
     }
     status.init_container_statuses = has_init.then(|| of(true));
     status.container_statuses = Some(of(false));
+    let debug: Vec<ContainerStatus> = ephemeral::list(pod)
+        .map(|e| ephemeral_status(state, &ephemeral::as_container(e), now_ms))
+        .collect();
+    status.ephemeral_container_statuses = (!debug.is_empty()).then_some(debug);
+    limit_messages(&mut status);
     status
+}
+
+/// Shares the room for termination messages among the containers, as upstream does.
+fn limit_messages(status: &mut PodStatus) {
+    let mut lists: Vec<&mut ContainerStatus> = [
+        &mut status.init_container_statuses,
+        &mut status.container_statuses,
+        &mut status.ephemeral_container_statuses,
+    ]
+    .into_iter()
+    .flatten()
+    .flatten()
+    .collect();
+    let bytes_max = MESSAGES_BYTES_MAX / lists.len().max(1);
+    for status in &mut lists {
+        for state in [&mut status.state, &mut status.last_state] {
+            if let Some(message) = state
+                .as_mut()
+                .and_then(|s| s.terminated.as_mut())
+                .and_then(|t| t.message.as_mut())
+                && message.len() > bytes_max
+            {
+                let mut end = bytes_max;
+                while !message.is_char_boundary(end) {
+                    end -= 1;
+                }
+                message.truncate(end);
+            }
+        }
+    }
 }
 
 fn container_status(
@@ -79,10 +130,72 @@ fn container_status(
         (Run::Ended(ended), Some(waiting)) if waiting.terminated.is_none() => {
             (waiting, Some(terminated(ended)))
         }
+        // A pod that the node gave up before this one ever ran (upstream's `TerminatePod`).
+        (Run::Never, _) if state.verdict.is_some() && !has_init && !state.any_running() => {
+            (never_located(now_ms), None)
+        }
         (Run::Never, waiting) => (waiting.unwrap_or_default(), None),
+        (Run::Running { .. }, Some(waiting)) => (waiting, record.previous.as_ref().map(terminated)),
         (run, _) => (run_state(run), record.previous.as_ref().map(terminated)),
     };
-    let running = record.is_running();
+    let plain_init = init && !is_sidecar(container);
+    report(
+        record,
+        container,
+        current,
+        last,
+        if plain_init {
+            record.succeeded()
+        } else {
+            is_ready(container, record)
+        },
+        !plain_init && is_started(container, record),
+    )
+}
+
+/// What upstream says of a container it knows no run of when its pod is over.
+fn never_located(now_ms: i64) -> ContainerState {
+    let mut never = Record {
+        run: Run::Running {
+            attempt: 0,
+            id: String::new(),
+            started_ms: 0,
+        },
+        ..Record::default()
+    };
+    never.lost(now_ms, false);
+    let mut state = run_state(&never.run);
+    if let Some(terminated) = &mut state.terminated {
+        // Nobody knows them, and a status must not change with the clock.
+        terminated.started_at = None;
+        terminated.finished_at = None;
+    }
+    state
+}
+
+/// A debug container: started once, so that its end is its end.
+fn ephemeral_status(state: &PodState, container: &Container, now_ms: i64) -> ContainerStatus {
+    let fallback = Record::default();
+    let record = state.record(&container.name).unwrap_or(&fallback);
+    let current = match &record.run {
+        Run::Never => {
+            let (reason, message) =
+                held_up(record, container, now_ms).unwrap_or(("ContainerCreating", None));
+            waiting_state(reason, message)
+        }
+        run => run_state(run),
+    };
+    report(record, container, current, None, false, false)
+}
+
+fn report(
+    record: &Record,
+    container: &Container,
+    current: ContainerState,
+    last: Option<ContainerState>,
+    ready: bool,
+    started: bool,
+) -> ContainerStatus {
     ContainerStatus {
         name: container.name.clone(),
         image: if record.image.is_empty() {
@@ -99,12 +212,12 @@ fn container_status(
         restart_count: record
             .attempt()
             .map_or(0, |a| i32::try_from(a).unwrap_or(i32::MAX)),
-        ready: if init && !is_sidecar(container) {
-            record.succeeded()
-        } else {
-            running
-        },
-        started: Some(running),
+        ready,
+        started: Some(started),
+        stop_signal: container
+            .lifecycle
+            .as_ref()
+            .and_then(|l| l.stop_signal.clone()),
         state: Some(current),
         last_state: Some(last.unwrap_or_default()),
         user: record.user.as_ref().map(user),
@@ -135,66 +248,93 @@ fn waiting(
     let over = state.termination.is_some()
         || state.verdict.is_some()
         || super::decide::is_complete(pod, state);
-    let wanted = match &record.run {
-        Run::Running { .. } => false,
-        Run::Never => true,
-        Run::Ended(_) if over => false,
-        Run::Ended(ended) if init && !is_sidecar(container) => ended.exit.code != 0,
-        run @ Run::Ended(_) => init || super::decide::RestartPolicy::of(pod).wants(run),
-    };
-    if !wanted {
-        return None;
-    }
     let default = if has_init {
         "PodInitializing"
     } else {
         "ContainerCreating"
     };
-    let (reason, message) = if over {
-        (default, None)
-    } else if crash_wait(record, now_ms).is_some() {
-        (
-            "CrashLoopBackOff",
-            Some(crash_message(pod, container, record)),
-        )
-    } else if let Some(blocked) = &record.blocked {
-        (blocked.reason, Some(blocked.message.clone()))
-    } else if let ImageState::Failed {
+    let wanted = match &record.run {
+        // "If the hook hangs, the container does not reach the state running."
+        Run::Running { .. } if record.post_start && !over => {
+            return Some(waiting_state(default, None));
+        }
+        Run::Running { .. } => false,
+        Run::Never => true,
+        Run::Ended(_) if over => false,
+        Run::Ended(ended) if init && !is_sidecar(container) => ended.exit.code != 0,
+        run @ Run::Ended(_) => init || record.renew || wants(pod, container, run),
+    };
+    if !wanted {
+        return None;
+    }
+    if over {
+        return Some(waiting_state(default, None));
+    }
+    if record.is_reset() {
+        let message = RESTARTING_ALL_MESSAGE.to_string();
+        return Some(waiting_state(RESTARTING_ALL, Some(message)));
+    }
+    let crashed = crash_wait(record, now_ms).is_some();
+    let held_up = held_up(record, container, now_ms);
+    if let Some(failure) = &record.failure
+        && (now_ms < failure.shown_from(record.ended()) + FAILURE_SHOWN_MS
+            || (!crashed && held_up.is_none()))
+    {
+        return Some(waiting_state(failure.reason, Some(failure.message.clone())));
+    }
+    let ended = record.ended();
+    let shows_end = ended.is_some_and(|e| now_ms < e.exit.finished_at_ms + END_SHOWN_MS);
+    if crashed && !shows_end {
+        let message = crash_message(pod, container, record);
+        return Some(waiting_state("CrashLoopBackOff", Some(message)));
+    }
+    if let Some((reason, message)) = held_up {
+        return Some(waiting_state(reason, message));
+    }
+    match ended {
+        // Between the end and the restart upstream shows the end itself.
+        Some(ended) if record.here => Some(ContainerState {
+            terminated: terminated(ended).terminated,
+            ..ContainerState::default()
+        }),
+        _ => Some(waiting_state(default, None)),
+    }
+}
+
+/// What keeps the next start from happening: the image, or what the container is configured with.
+fn held_up(
+    record: &Record,
+    container: &Container,
+    now_ms: i64,
+) -> Option<(&'static str, Option<String>)> {
+    if let Some(blocked) = &record.blocked {
+        return Some((blocked.reason, Some(blocked.message.clone())));
+    }
+    let ImageState::Failed {
         reason,
         message,
         failed_ms,
         ..
     } = &record.image_state
-    {
-        if *reason == "ErrImagePull" && now_ms >= failed_ms + PULL_ERROR_SHOWN_MS {
-            let image = container.image.as_deref().unwrap_or_default();
-            (
-                "ImagePullBackOff",
-                Some(format!(
-                    "Back-off pulling image \"{image}\": ErrImagePull: {message}"
-                )),
-            )
-        } else {
-            (*reason, Some(message.clone()))
-        }
-    } else if let Run::Ended(ended) = &record.run
-        && record.here
-    {
-        // Between the end and the restart upstream shows the end itself.
-        return Some(ContainerState {
-            terminated: terminated(ended).terminated,
-            ..ContainerState::default()
-        });
-    } else {
-        (default, None)
+    else {
+        return None;
     };
-    Some(ContainerState {
+    if *reason == "ErrImagePull" && now_ms >= failed_ms + PULL_ERROR_SHOWN_MS {
+        let image = container.image.as_deref().unwrap_or_default();
+        let message = format!("Back-off pulling image \"{image}\": ErrImagePull: {message}");
+        return Some(("ImagePullBackOff", Some(message)));
+    }
+    Some((reason, Some(message.clone())))
+}
+
+fn waiting_state(reason: &str, message: Option<String>) -> ContainerState {
+    ContainerState {
         waiting: Some(ContainerStateWaiting {
             reason: Some(reason.to_string()),
             message,
         }),
         ..ContainerState::default()
-    })
+    }
 }
 
 /// Upstream's text for a container in CrashLoopBackOff.
@@ -250,26 +390,4 @@ fn terminated(ended: &Ended) -> ContainerState {
         }),
         ..ContainerState::default()
     }
-}
-
-/// The merge patch that turns the pod's status into `desired`. The uid inside makes it fail on another pod of the
-/// same name. Only fields that differ are in it, so that it overwrites nothing of others.
-pub fn status_patch(pod: &Pod, desired: &PodStatus) -> serde_json::Value {
-    use serde_json::{Map, Value, json};
-    let object = |status: &PodStatus| match serde_json::to_value(status) {
-        Ok(Value::Object(map)) => map,
-        _ => Map::new(),
-    };
-    let old = object(&pod.status.clone().unwrap_or_default());
-    let new = object(desired);
-    let mut changes = Map::new();
-    for (key, value) in &new {
-        if old.get(key) != Some(value) {
-            changes.insert(key.clone(), value.clone());
-        }
-    }
-    for key in old.keys().filter(|key| !new.contains_key(*key)) {
-        changes.insert(key.clone(), Value::Null);
-    }
-    json!({"metadata": {"uid": pod.metadata.uid}, "status": changes})
 }

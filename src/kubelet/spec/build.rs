@@ -5,7 +5,7 @@ use super::security::SecurityPolicy;
 use super::{ConfigError, NodeFacts, Sources, command, dns, resources, security};
 use crate::image::{ImageConfig, RootFs};
 use crate::profile::LogProfile;
-use crate::runtime::{ContainerSpec, Mount, SandboxSpec};
+use crate::runtime::{ContainerSpec, Mount, Propagation, SandboxSpec};
 use k8s_openapi::api::core::v1::{Container, Pod, VolumeMount};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -73,6 +73,10 @@ pub struct DraftMount {
     pub sub_path: String,
     pub target: PathBuf,
     pub read_only: bool,
+    pub propagation: Propagation,
+    pub recursive_read_only: bool,
+    /// `noexec`, `nodev`, `nosuid`.
+    pub options: Vec<String>,
 }
 
 /// The pure part of a container's specification.
@@ -115,7 +119,7 @@ fn draft_mount(
 ) -> Result<DraftMount, ConfigError> {
     let sub_path = match (&mount.sub_path, &mount.sub_path_expr) {
         (Some(path), _) if !path.is_empty() => path.clone(),
-        (_, Some(expression)) => expand(expression, variables),
+        (_, Some(expression)) => expand_known(expression, variables)?,
         _ => String::new(),
     };
     if sub_path.starts_with('/') || sub_path.split('/').any(|part| part == "..") {
@@ -124,20 +128,60 @@ fn draft_mount(
             mount.name
         )));
     }
-    if let Some(mode) = mount.mount_propagation.as_deref()
-        && mode != "None"
-    {
-        return Err(ConfigError(format!(
-            "mountPropagation {mode:?} of volume mount {:?} is not supported; leave it out",
-            mount.name
-        )));
-    }
     Ok(DraftMount {
         volume: mount.name.clone(),
         sub_path,
         target: mount.mount_path.clone().into(),
         read_only: mount.read_only == Some(true),
+        propagation: match mount.mount_propagation.as_deref() {
+            Some("HostToContainer") => Propagation::HostToContainer,
+            Some("Bidirectional") => Propagation::Bidirectional,
+            _ => Propagation::None,
+        },
+        // The kernel calls that mount containers' volumes can do it always (mount_setattr(2), Linux 5.12).
+        recursive_read_only: matches!(
+            mount.recursive_read_only.as_deref(),
+            Some("Enabled" | "IfPossible")
+        ),
+        options: mount.bind_mount_options.clone().unwrap_or_default(),
     })
+}
+
+/// A variable that is not set is an error here: the path would be another one (upstream's
+/// `ExpandContainerVolumeMounts`).
+fn expand_known(
+    expression: &str,
+    variables: &BTreeMap<String, String>,
+) -> Result<String, ConfigError> {
+    match unknown_variable(expression, variables) {
+        Some(name) => Err(ConfigError(format!("missing value for {name:?}"))),
+        None => Ok(expand(expression, variables)),
+    }
+}
+
+/// The first `$(NAME)` without a value; `$$` is a plain `$`.
+fn unknown_variable<'a>(
+    expression: &'a str,
+    variables: &BTreeMap<String, String>,
+) -> Option<&'a str> {
+    let mut rest = expression;
+    while let Some(at) = rest.find('$') {
+        let after = &rest[at + 1..];
+        if let Some(tail) = after.strip_prefix('$') {
+            rest = tail;
+        } else if let Some((name, tail)) = after
+            .strip_prefix('(')
+            .and_then(|tail| tail.split_once(')'))
+        {
+            if !variables.contains_key(name) {
+                return Some(name);
+            }
+            rest = tail;
+        } else {
+            rest = after;
+        }
+    }
+    None
 }
 
 /// Joins the draft with what was made on disk.
@@ -164,5 +208,6 @@ pub fn container_spec(
         log_path,
         log_file_bytes_max: inputs.logs.file_bytes_max,
         log_files_max: inputs.logs.files_max,
+        processes_of: None,
     }
 }

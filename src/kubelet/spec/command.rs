@@ -76,6 +76,22 @@ pub fn stop_signal(text: &str) -> i32 {
         // SIGRTMIN is 34 for a container's C library (32 and 33 are its own); systemd images stop on RTMIN+3.
         return 34 + offset;
     }
+    match name {
+        "RTMIN" => return 34,
+        "RTMAX" => return 64,
+        // Other names of the same, signal(7).
+        "CLD" => return Signal::SIGCHLD as i32,
+        "POLL" => return Signal::SIGIO as i32,
+        "IOT" => return Signal::SIGABRT as i32,
+        _ => {}
+    }
+    if let Some(offset) = name
+        .strip_prefix("RTMAX-")
+        .and_then(|o| o.parse::<i32>().ok())
+        && (0..=30).contains(&offset)
+    {
+        return 64 - offset;
+    }
     format!("SIG{name}")
         .parse::<Signal>()
         .unwrap_or(Signal::SIGTERM) as i32

@@ -1,16 +1,16 @@
 //! Mounts on which files' owners are shifted into the pod's range: mount_setattr(2), `MOUNT_ATTR_IDMAP`.
 #![allow(unsafe_code)] // libc has no functions for these system calls, only their numbers.
 
+use crate::runtime::mount_api::{attach_tree, own_fd};
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 const OPEN_TREE_CLONE: libc::c_uint = 1;
 const OPEN_TREE_CLOEXEC: libc::c_uint = libc::O_CLOEXEC as libc::c_uint;
-const MOVE_MOUNT_F_EMPTY_PATH: libc::c_uint = 4;
 const MOUNT_ATTR_IDMAP: u64 = 0x0010_0000;
 
 /// `struct mount_attr` of linux/mount.h.
@@ -40,7 +40,7 @@ pub fn mount(source: &Path, target: &Path, user_namespace: &File) -> Result<(), 
 }
 
 fn shifted(source: &Path, target: &Path, user_namespace: &File) -> io::Result<()> {
-    let (source, target) = (text(source)?, text(target)?);
+    let source = text(source)?;
     // SAFETY: the path is a string with an end and outlives the call.
     let tree = result(unsafe {
         libc::syscall(
@@ -50,8 +50,7 @@ fn shifted(source: &Path, target: &Path, user_namespace: &File) -> io::Result<()
             OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC,
         )
     })?;
-    // SAFETY: the kernel has just made this descriptor for us.
-    let tree = unsafe { OwnedFd::from_raw_fd(tree as i32) };
+    let tree = own_fd(tree as i32);
     let attributes = Attributes {
         set: MOUNT_ATTR_IDMAP,
         clear: 0,
@@ -69,18 +68,7 @@ fn shifted(source: &Path, target: &Path, user_namespace: &File) -> io::Result<()
             size_of::<Attributes>(),
         )
     })?;
-    // SAFETY: both paths are strings with an end and outlive the call.
-    result(unsafe {
-        libc::syscall(
-            libc::SYS_move_mount,
-            tree.as_raw_fd(),
-            c"".as_ptr(),
-            libc::AT_FDCWD,
-            target.as_ptr(),
-            MOVE_MOUNT_F_EMPTY_PATH,
-        )
-    })
-    .map(drop)
+    attach_tree(&tree, target)
 }
 
 fn text(path: &Path) -> io::Result<CString> {

@@ -50,6 +50,8 @@ pub struct Place<'a> {
     /// Set where the pod has its own users.
     pub first_user: Option<u32>,
     pub unified: bool,
+    /// The mount namespace the shim was started in.
+    pub host_mounts: &'a OwnedFd,
 }
 
 /// A child at work.
@@ -68,17 +70,19 @@ impl<'a> Place<'a> {
         pod: &'a SandboxSpec,
         unified: bool,
         pod_init: Option<i32>,
+        host_mounts: &'a OwnedFd,
     ) -> Place<'a> {
         Place {
             directory,
             hostname: &pod.hostname,
             pids: match pod_init {
                 _ if pod.host_pid => Pids::Host,
-                Some(init) => Pids::Shared { init },
+                Some(with) => Pids::Shared { with },
                 None => Pids::Own,
             },
             first_user: pod.first_user,
             unified,
+            host_mounts,
         }
     }
     fn containers(&self) -> PathBuf {
@@ -128,16 +132,16 @@ pub fn container(
         filter: seccomp::filter(&container.security.seccomp, &names)?,
         capabilities: names,
     };
-    let mut shifted = match place.first_user {
-        Some(first) => Some(Shifted::new(place.directory, first)?),
-        None => None,
-    };
-    let container = &match &mut shifted {
-        Some(shifted) => shifted.container(container)?,
-        None => container.clone(),
-    };
+    let mut container = container.clone();
+    if let Some(first) = place.first_user {
+        let mut shifted = Shifted::new(place.directory, first)?;
+        shifted.layers(&mut container.root_fs)?;
+        // The overlay keeps copies of the shifted layers.
+        root::mount(&container, devices_guarded)?;
+    } else {
+        root::mount(&container, devices_guarded)?;
+    }
     let merged = &container.root_fs.merged;
-    root::mount(container, devices_guarded)?;
     let user = users::resolve(
         &container.security,
         &users::read_below(merged, "etc/passwd"),
@@ -155,7 +159,7 @@ pub fn container(
             "user or group {id} is none of the {IDS} that a pod with `hostUsers: false` has"
         ));
     }
-    root::make_working_directory(merged, spec::working_directory(container), first_user)?;
+    root::make_working_directory(merged, spec::working_directory(&container), first_user)?;
     own_streams(&streams, first_user + user.uid)?;
     let pod = spec::Pod {
         directory: place.directory,
@@ -176,6 +180,17 @@ pub fn container(
         },
         oom_score_adj: reachable_oom_score_adj(container.resources.oom_score_adj)?,
     };
+    super::volumes::stage(place, &mut container.mounts)?;
+    // Until the container has copies of them. Behind the staging, which may have left the shim's mounts.
+    let _shifted = match place.first_user {
+        Some(first) => {
+            let mut shifted = Shifted::new(place.directory, first)?;
+            shifted.volumes(&mut container.mounts)?;
+            Some(shifted)
+        }
+        None => None,
+    };
+    let container = &container;
     let config = spec::config(container, &user, &pod);
     let bundle = place.bundle(id);
     fs::create_dir_all(&bundle)

@@ -22,8 +22,7 @@ mod server;
 mod shifted;
 mod sys;
 mod user_namespace;
-
-pub(crate) use sys::received;
+mod volumes;
 
 use super::cgroups;
 use super::protocol::{CONFIG_FILE, PID_FILE, SOCKET_FILE, ShimConfig};
@@ -100,6 +99,10 @@ fn prepare(directory: &Path) -> Result<server::Server, String> {
     nix::unistd::setsid().map_err(|e| at("setsid", &e))?;
     std::env::set_current_dir("/").map_err(|e| at("chdir", &e))?;
     sys::become_subreaper().map_err(|e| at("child subreaper", &e))?;
+    // For volumes whose mounts are the host's too.
+    let host_mounts = std::fs::File::open("/proc/self/ns/mnt")
+        .map_err(|e| at("its mount namespace", &e))?
+        .into();
     namespaces::enter(&config.spec, directory)?;
     let pod_init = if config.spec.share_process_namespace && !config.spec.host_pid {
         Some(pod_init::start(directory)?)
@@ -124,5 +127,6 @@ fn prepare(directory: &Path) -> Result<server::Server, String> {
         listener,
         signals,
         pod_init,
+        host_mounts,
     ))
 }

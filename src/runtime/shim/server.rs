@@ -1,6 +1,8 @@
 //! The shim's loop: one poll over the listener, the clients, SIGCHLD, the logs and launches under way.
 
+mod exits;
 mod removal;
+mod tether;
 
 use super::clients::{Client, STREAMS};
 use super::container::{Container, drain, streams};
@@ -9,13 +11,13 @@ use super::sys;
 use crate::runtime::cgroups::Layout;
 use crate::runtime::logs::LogWriter;
 use crate::runtime::protocol::{FromShim, Request, Response, ShimConfig};
+use crate::runtime::spec::Pids;
 use crate::runtime::types::{
     ContainerSpec, ContainerState, ContainerStatus, ExecSpec, Exit, RunId,
 };
 use nix::mount::{MntFlags, umount2};
 use nix::sys::signal::kill;
 use nix::sys::signalfd::SignalFd;
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use std::collections::VecDeque;
 use std::fs::File;
@@ -58,6 +60,8 @@ pub struct Server {
     layout: Layout,
     listener: UnixListener,
     signals: SignalFd,
+    /// The mount namespace the shim was started in.
+    host_mounts: OwnedFd,
     clients: Vec<Client>,
     next_client: u64,
     containers: Vec<Container>,
@@ -67,6 +71,8 @@ pub struct Server {
     unclaimed: VecDeque<(i32, i32, Option<i32>)>,
     /// First process of the pod's own process namespace, where its containers share one.
     pod_init: Option<i32>,
+    /// Clients whose execs die with them.
+    tethered: Vec<u64>,
 }
 
 enum Ready {
@@ -89,6 +95,7 @@ impl Server {
         listener: UnixListener,
         signals: SignalFd,
         pod_init: Option<i32>,
+        host_mounts: OwnedFd,
     ) -> Server {
         Server {
             config,
@@ -96,6 +103,7 @@ impl Server {
             layout,
             listener,
             signals,
+            host_mounts,
             clients: Vec::new(),
             next_client: 0,
             containers: Vec::new(),
@@ -103,6 +111,7 @@ impl Server {
             execs: Vec::new(),
             unclaimed: VecDeque::new(),
             pod_init,
+            tethered: Vec::new(),
         }
     }
 
@@ -129,6 +138,7 @@ impl Server {
                 }
             }
             self.clients.retain(|client| !client.gone);
+            self.cut_tethers();
         }
     }
 
@@ -182,6 +192,7 @@ impl Server {
                 Request::Exec { container, spec } => {
                     self.exec(number, message.id, &container, &spec);
                 }
+                Request::Tether => self.tether(number),
                 Request::State => {
                     let response = Response::State {
                         spec: self.config.spec.clone(),
@@ -222,7 +233,14 @@ impl Server {
 
     fn place(&self) -> Place<'_> {
         let unified = self.layout == Layout::Unified;
-        Place::new(&self.directory, &self.config.spec, unified, self.pod_init)
+        let mounts = &self.host_mounts;
+        Place::new(
+            &self.directory,
+            &self.config.spec,
+            unified,
+            self.pod_init,
+            mounts,
+        )
     }
 
     fn start(&mut self, client: u64, message: u64, id: String, spec: ContainerSpec) {
@@ -302,7 +320,19 @@ impl Server {
         let streams = streams(container, spec).map_err(|e| format!("making its streams: {e}"))?;
         let cgroup = format!("/{}", container.cgroup);
         let shim_pid = std::process::id() as i32;
-        let place = self.place();
+        let mut place = self.place();
+        if let Some(target) = &spec.processes_of {
+            let pid = self
+                .containers
+                .iter()
+                .rev()
+                .find(|c| c.status.run.container == *target)
+                .and_then(|c| c.pid)
+                .ok_or_else(|| format!("target container {target} is not running"))?;
+            if place.pids != Pids::Host {
+                place.pids = Pids::Shared { with: pid };
+            }
+        }
         launch::in_child(|| {
             launch::container(
                 &place,
@@ -412,72 +442,6 @@ impl Server {
     fn output(&mut self, run: &RunId) {
         if let Some(container) = self.containers.iter_mut().find(|c| c.status.run == *run) {
             drain(container, 1);
-        }
-    }
-
-    fn reap(&mut self) {
-        loop {
-            let (pid, code, signal) = match waitpid(Pid::from_raw(-1), Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::Exited(pid, code)) => (pid, code, None),
-                Ok(WaitStatus::Signaled(pid, signal, _)) => {
-                    (pid, 128 + signal as i32, Some(signal as i32))
-                }
-                Ok(WaitStatus::StillAlive) | Err(_) => break,
-                Ok(_) => continue,
-            };
-            if self.unclaimed.len() >= UNCLAIMED_MAX {
-                self.unclaimed.pop_front();
-            }
-            self.unclaimed.push_back((pid.as_raw(), code, signal));
-        }
-        self.claim();
-    }
-
-    /// Matches exits with what they belong to.
-    fn claim(&mut self) {
-        for (pid, code, signal) in std::mem::take(&mut self.unclaimed) {
-            if let Some(at) = self.execs.iter().position(|(exec, _)| *exec == pid) {
-                let (_, client) = self.execs.swap_remove(at);
-                self.send(client, &FromShim::ExecExited { code });
-            } else if let Some(at) = self.containers.iter().position(|c| c.pid == Some(pid)) {
-                self.exited(at, code, signal);
-            } else if !self.launches.is_empty() {
-                self.unclaimed.push_back((pid, code, signal));
-            }
-        }
-    }
-
-    fn exited(&mut self, at: usize, code: i32, signal: Option<i32>) {
-        let container = &mut self.containers[at];
-        if self.pod_init.is_some() || self.config.spec.host_pid {
-            // With a namespace of its own the kernel does this; as containerd for all others.
-            self.layout.signal_all(&container.cgroup);
-        }
-        drain(container, u32::MAX);
-        if let Some(mut log) = container.log.take() {
-            log.finish();
-        }
-        container.outputs.clear();
-        container.pid = None;
-        let started_at_ms = match &container.status.state {
-            ContainerState::Running { started_at_ms, .. } => *started_at_ms,
-            ContainerState::Exited(exit) => exit.started_at_ms,
-        };
-        let exit = Exit {
-            code,
-            signal,
-            oom_killed: self.layout.oom_kills(&container.cgroup) > 0,
-            started_at_ms,
-            finished_at_ms: now_ms(),
-            message: None,
-        };
-        container.status.state = ContainerState::Exited(exit.clone());
-        let run = container.status.run.clone();
-        for client in &mut self.clients {
-            client.send(&FromShim::ContainerExited {
-                run: run.clone(),
-                exit: exit.clone(),
-            });
         }
     }
 

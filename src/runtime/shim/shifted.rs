@@ -2,7 +2,8 @@
 //! owners, only while the container is made. What it gets are copies of these mounts.
 
 use super::{idmap, user_namespace};
-use crate::runtime::types::ContainerSpec;
+use crate::image::RootFs;
+use crate::runtime::types::Mount;
 use nix::mount::{MntFlags, umount2};
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
@@ -32,26 +33,28 @@ impl Shifted {
         })
     }
 
-    /// The container as it is to be made: the same, with shifted layers and volumes.
-    pub fn container(&mut self, spec: &ContainerSpec) -> Result<ContainerSpec, String> {
-        let mut spec = spec.clone();
-        for layer in &mut spec.root_fs.lower {
+    /// Replaces the image's layers by shifted ones. The writable one is the pod's own and needs no shift: what is
+    /// written there belongs to its users.
+    pub fn layers(&mut self, root: &mut RootFs) -> Result<(), String> {
+        for layer in &mut root.lower {
             *layer = self.mount(layer)?;
         }
-        for mount in &mut spec.mounts {
-            mount.source = self.mount(&mount.source)?;
-        }
-        // The writable layer is the pod's own and needs no shift: what is written there belongs to its users.
-        let upper = &spec.root_fs.upper;
-        let owned = fs::metadata(upper).and_then(|data| {
+        let owned = fs::metadata(&root.upper).and_then(|data| {
             if data.uid() >= self.first {
                 return Ok(());
             }
             let (uid, gid) = (self.first + data.uid(), self.first + data.gid());
-            std::os::unix::fs::chown(upper, Some(uid), Some(gid))
+            std::os::unix::fs::chown(&root.upper, Some(uid), Some(gid))
         });
-        owned.map_err(|e| format!("giving {} to the pod's users: {e}", upper.display()))?;
-        Ok(spec)
+        owned.map_err(|e| format!("giving {} to the pod's users: {e}", root.upper.display()))
+    }
+
+    /// Replaces the sources of `mounts` by shifted ones.
+    pub fn volumes(&mut self, mounts: &mut [Mount]) -> Result<(), String> {
+        for mount in mounts {
+            mount.source = self.mount(&mount.source)?;
+        }
+        Ok(())
     }
 
     fn mount(&mut self, source: &Path) -> Result<PathBuf, String> {

@@ -116,9 +116,9 @@ pub fn exit_now(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// Owns a descriptor that the kernel has just handed over, in a message or as a call's result.
+/// Owns a descriptor that the kernel has just handed over in a message.
 pub fn received(fd: RawFd) -> OwnedFd {
-    // SAFETY: the kernel made a new descriptor that nobody else in this process knows.
+    // SAFETY: SCM_RIGHTS made a new descriptor that nobody else in this process knows.
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 

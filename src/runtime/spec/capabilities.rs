@@ -1,5 +1,6 @@
 //! capabilities(7) of a container: containerd's default set, with what the pod adds and drops.
 
+use crate::runtime::held::is_held;
 use crate::runtime::types::Security;
 
 const CAPABILITIES_DEFAULT: [&str; 14] = [
@@ -98,7 +99,8 @@ pub fn capabilities(
         .into_iter()
         .filter(|name| {
             if security.privileged {
-                return true;
+                let number = CAPABILITIES_ALL.iter().position(|n| n == name);
+                return number.is_none_or(is_held);
             }
             // As containerd: ALL first, then single names; a single add wins over drop ALL.
             let base = (default(name) || has(&add, "ALL")) && !has(&drop, "ALL");

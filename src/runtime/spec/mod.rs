@@ -6,7 +6,7 @@ pub mod capabilities;
 pub mod devices;
 mod paths;
 
-use super::types::ContainerSpec;
+use super::types::{ContainerSpec, Mount, Propagation};
 use super::users::User;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -27,9 +27,9 @@ pub struct Unified {
 pub enum Pids {
     Host,
     Own,
-    /// The pod's, whose first process has this id.
+    /// Those in the namespace of this one.
     Shared {
-        init: i32,
+        with: i32,
     },
 }
 
@@ -70,8 +70,8 @@ pub fn config(container: &ContainerSpec, user: &User, pod: &Pod<'_>) -> Value {
     match pod.pids {
         Pids::Host => {}
         Pids::Own => namespaces.push(json!({"type": "pid"})),
-        Pids::Shared { init } => {
-            namespaces.push(json!({"type": "pid", "path": format!("/proc/{init}/ns/pid")}));
+        Pids::Shared { with } => {
+            namespaces.push(json!({"type": "pid", "path": format!("/proc/{with}/ns/pid")}));
         }
     }
     if pod.unified.is_some() {
@@ -123,6 +123,7 @@ pub fn config(container: &ContainerSpec, user: &User, pod: &Pod<'_>) -> Value {
         "mounts": mounts(container, pod),
         "linux": {
             "cgroupsPath": pod.cgroup,
+            "rootfsPropagation": root_propagation(container),
             "namespaces": namespaces,
             "resources": limits,
             "maskedPaths": masked,
@@ -184,11 +185,12 @@ fn mounts(container: &ContainerSpec, pod: &Pod<'_>) -> Vec<Value> {
             "options": ["nosuid", "noexec", "nodev", "relatime", sysfs]}),
     ];
     let mut bind = |source: &Path, target: &Path, read_only: bool| {
-        let mode = if read_only { "ro" } else { "rw" };
-        list.push(
-            json!({"destination": target, "type": "bind", "source": source,
-            "options": ["rbind", "rprivate", mode]}),
-        );
+        list.push(bind_mount(&Mount {
+            source: source.to_owned(),
+            target: target.to_owned(),
+            read_only,
+            ..Mount::default()
+        }));
     };
     bind(&pod.directory.join("shm"), Path::new("/dev/shm"), false);
     for (file, target) in [
@@ -209,8 +211,28 @@ fn mounts(container: &ContainerSpec, pod: &Pod<'_>) -> Vec<Value> {
             );
         }
     }
-    for mount in &container.mounts {
-        bind(&mount.source, &mount.target, mount.read_only);
-    }
+    list.extend(container.mounts.iter().map(bind_mount));
     list
+}
+
+/// Propagation is not an option here: libcontainer leaves it as it finds it (`root_propagation`, `shim/volumes.rs`).
+fn bind_mount(mount: &Mount) -> Value {
+    let mut options = vec!["rbind", if mount.read_only { "ro" } else { "rw" }];
+    if mount.read_only && mount.recursive_read_only {
+        options.push("rro");
+    }
+    options.extend(mount.options.iter().map(String::as_str));
+    json!({"destination": mount.target, "type": "bind", "source": mount.source, "options": options})
+}
+
+/// What all mounts become in the container's namespace before its own are made.
+fn root_propagation(container: &ContainerSpec) -> &'static str {
+    let any = |wanted| container.mounts.iter().any(|m| m.propagation == wanted);
+    if any(Propagation::Bidirectional) {
+        "shared"
+    } else if any(Propagation::HostToContainer) {
+        "slave"
+    } else {
+        "private"
+    }
 }

@@ -1,5 +1,7 @@
 //! Validation of containers and init containers.
 
+use super::mounts;
+use super::probes;
 use super::security;
 use crate::api::kinds::FieldError;
 use crate::api::kinds::errors::Errors;
@@ -40,14 +42,22 @@ pub fn validate(pod: &Value, volumes: &HashSet<&str>, errors: &mut Errors) {
                     errors.push(FieldError::duplicate(format!("{at}.name"), &name.into()));
                 }
             }
-            validate_container(container, &at, errors);
             validate_ports(container, &at, host_network, errors);
-            validate_environment(container, &at, errors);
-            validate_mounts(container, &at, volumes, errors);
             validate_resources(container, &at, errors);
-            security::validate_container(container, &at, errors);
+            validate_common(container, &at, volumes, errors);
+            let keeps_running =
+                group == "containers" || text(container, "/restartPolicy") == "Always";
+            probes::validate(container, &at, keeps_running, errors);
         }
     }
+}
+
+/// What every container has, debug containers too.
+pub fn validate_common(container: &Value, at: &str, volumes: &HashSet<&str>, errors: &mut Errors) {
+    validate_container(container, at, errors);
+    validate_environment(container, at, errors);
+    mounts::validate(container, at, volumes, errors);
+    security::validate_container(container, at, errors);
 }
 
 fn validate_container(container: &Value, at: &str, errors: &mut Errors) {
@@ -119,7 +129,7 @@ fn validate_ports(container: &Value, at: &str, host_network: bool, errors: &mut 
 }
 
 /// RFC 6335, section 5.1.
-fn check_port_name(name: &str) -> Result<(), &'static str> {
+pub(super) fn check_port_name(name: &str) -> Result<(), &'static str> {
     if name.len() > 15 {
         return Err("must be no more than 15 characters");
     }
@@ -289,28 +299,6 @@ fn resource_reference(reference: &Value, at: &str, errors: &mut Errors) {
             &divisor.into(),
             detail,
         ));
-    }
-}
-
-fn validate_mounts(container: &Value, at: &str, volumes: &HashSet<&str>, errors: &mut Errors) {
-    let mut seen = HashSet::new();
-    for (index, mount) in list(container, "/volumeMounts").iter().enumerate() {
-        let at = format!("{at}.volumeMounts[{index}]");
-        let (name, path) = (text(mount, "/name"), text(mount, "/mountPath"));
-        if name.is_empty() {
-            errors.push(FieldError::required(format!("{at}.name"), ""));
-        } else if !volumes.contains(name) {
-            errors.push(FieldError::not_found(format!("{at}.name"), &name.into()));
-        }
-        if path.is_empty() {
-            errors.push(FieldError::required(format!("{at}.mountPath"), ""));
-        } else if !seen.insert(path) {
-            errors.push(FieldError::invalid(
-                format!("{at}.mountPath"),
-                &path.into(),
-                "must be unique",
-            ));
-        }
     }
 }
 

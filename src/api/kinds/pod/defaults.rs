@@ -1,7 +1,7 @@
 //! What Kubernetes fills in where a pod's author said nothing.
 
 use super::GRACE_PERIOD_SECONDS;
-use crate::api::kinds::status::default_to;
+use crate::api::kinds::status::{default_to, put};
 use crate::object::access::{present, text, truth};
 use serde_json::{Value, json};
 
@@ -14,6 +14,10 @@ const SYSTEM_PRIORITIES: [(&str, i64); 2] = [
 ];
 
 pub fn apply(pod: &mut Value) {
+    // A static pod cannot use what only the API has (upstream's ServiceAccount admission passes mirrors over).
+    let mirror = pod
+        .pointer("/metadata/annotations")
+        .is_some_and(|annotations| annotations.get(super::MIRROR).is_some());
     let Some(spec) = pod.get_mut("spec").filter(|spec| spec.is_object()) else {
         return;
     };
@@ -23,11 +27,13 @@ pub fn apply(pod: &mut Value) {
     default_to(spec, "schedulerName", "default-scheduler");
     default_to(spec, "securityContext", json!({}));
     default_to(spec, "enableServiceLinks", true);
-    account(spec);
+    if !mirror {
+        account(spec);
+    }
     priority(spec);
     tolerations(spec);
     let host_network = truth(spec, "/hostNetwork");
-    for group in ["initContainers", "containers"] {
+    for group in ["initContainers", "containers", "ephemeralContainers"] {
         if let Some(Value::Array(containers)) = spec.get_mut(group) {
             for item in containers.iter_mut().filter(|item| item.is_object()) {
                 container(item, host_network);
@@ -36,6 +42,26 @@ pub fn apply(pod: &mut Value) {
     }
     if let Some(Value::Array(volumes)) = spec.get_mut("volumes") {
         volumes.iter_mut().for_each(volume);
+    }
+    if super::quality::class(pod) != "BestEffort" {
+        tolerate_memory_pressure(&mut pod["spec"]);
+    }
+}
+
+/// A pod that says what it needs copes with memory pressure; only BestEffort pods are kept from such a node.
+/// <https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/#taint-nodes-by-condition>
+fn tolerate_memory_pressure(spec: &mut Value) {
+    const KEY: &str = "node.kubernetes.io/memory-pressure";
+    let Some(Value::Array(tolerations)) = spec.get_mut("tolerations") else {
+        return;
+    };
+    let tolerated = tolerations.iter().any(|t| {
+        let (own, effect) = (text(t, "/key"), text(t, "/effect"));
+        (own == KEY || (own.is_empty() && text(t, "/operator") == "Exists"))
+            && (effect == "NoSchedule" || effect.is_empty())
+    });
+    if !tolerated {
+        tolerations.push(json!({"key": KEY, "operator": "Exists", "effect": "NoSchedule"}));
     }
 }
 
@@ -86,6 +112,7 @@ fn container(container: &mut Value, host_network: bool) {
     default_to(container, "terminationMessagePath", "/dev/termination-log");
     default_to(container, "terminationMessagePolicy", "File");
     default_to(container, "resources", json!({}));
+    super::probes::defaults(container);
     if let Some(Value::Object(limits)) = container["resources"].get("limits").cloned()
         && !limits.is_empty()
     {
@@ -101,6 +128,16 @@ fn container(container: &mut Value, host_network: bool) {
             let number = port["containerPort"].clone();
             if host_network && !number.is_null() {
                 default_to(port, "hostPort", number);
+            }
+        }
+    }
+    for stage in ["postStart", "preStop"] {
+        if let Some(get) = container.pointer_mut(&format!("/lifecycle/{stage}/httpGet")) {
+            for (field, value) in [("path", "/"), ("scheme", "HTTP")] {
+                if get[field] == "" {
+                    put(get, field, Value::Null);
+                }
+                default_to(get, field, value);
             }
         }
     }
@@ -128,24 +165,53 @@ pub fn pull_policy(image: &str) -> &'static str {
 fn volume(volume: &mut Value) {
     /// Upstream's `ConfigMapVolumeSourceDefaultMode`: 0644.
     const MODE: i64 = 0o644;
+    /// Upstream's default of a projected token's life.
+    const TOKEN_SECONDS: i64 = 3600;
     let sourceless = volume
         .as_object()
         .is_some_and(|fields| fields.keys().all(|key| key == "name"));
     if sourceless {
         default_to(volume, "emptyDir", json!({}));
     }
-    for source in ["configMap", "secret"] {
+    for source in ["configMap", "secret", "downwardAPI", "projected"] {
         if present(volume, &format!("/{source}")) {
             default_to(&mut volume[source], "defaultMode", MODE);
         }
+    }
+    if let Some(Value::Array(items)) = volume.pointer_mut("/downwardAPI/items") {
+        items.iter_mut().for_each(field_version);
+    }
+    if let Some(Value::Array(parts)) = volume.pointer_mut("/projected/sources") {
+        for part in parts {
+            if let Some(token) = part.get_mut("serviceAccountToken") {
+                default_to(token, "expirationSeconds", TOKEN_SECONDS);
+            }
+            if let Some(Value::Array(items)) = part.pointer_mut("/downwardAPI/items") {
+                items.iter_mut().for_each(field_version);
+            }
+        }
+    }
+    if present(volume, "/image") {
+        let policy = pull_policy(text(volume, "/image/reference"));
+        default_to(&mut volume["image"], "pullPolicy", policy);
+    }
+    if let Some(claim) = volume.pointer_mut("/ephemeral/volumeClaimTemplate/spec") {
+        default_to(claim, "volumeMode", "Filesystem");
     }
     if present(volume, "/hostPath") {
         default_to(&mut volume["hostPath"], "type", "");
     }
 }
 
+fn field_version(item: &mut Value) {
+    if let Some(reference) = item.get_mut("fieldRef") {
+        default_to(reference, "apiVersion", "v1");
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -182,7 +248,10 @@ mod tests {
             spec["volumes"],
             json!([{"name": "v", "emptyDir": {}}, {"name": "c", "configMap": {"name": "c", "defaultMode": 420}}])
         );
-        assert_eq!(spec["tolerations"].as_array().map(Vec::len), Some(2));
+        let tolerated = spec["tolerations"].as_array().unwrap();
+        // The one given, unreachable, and memory pressure: it is not BestEffort.
+        assert_eq!(tolerated.len(), 3);
+        assert_eq!(tolerated[2]["effect"], "NoSchedule");
         assert_eq!(spec["serviceAccountName"], "default");
         assert_eq!(spec["priority"], 0);
         let once = pod.clone();

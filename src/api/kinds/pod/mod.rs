@@ -6,6 +6,11 @@
 
 mod containers;
 mod defaults;
+mod ephemeral;
+mod files;
+mod lifecycle;
+mod mounts;
+mod probes;
 mod quality;
 mod security;
 mod unsupported;
@@ -13,9 +18,11 @@ mod update;
 mod validate;
 mod volumes;
 
+pub use volumes::HOST_PATH_TYPES;
+
 use super::status::{keep_status, only_status, put};
-use super::{FieldError, Strategy, metadata};
-use crate::object::access::{integer, present, text};
+use super::{FieldError, Strategy, Subresource, metadata};
+use crate::object::access::{integer, list, present, text};
 use serde_json::{Value, json};
 
 /// Seconds a pod has to stop where it does not say.
@@ -59,10 +66,34 @@ impl Strategy for Pod {
         }
     }
 
+    fn prepare_part_update(&self, part: Subresource, old: &Value, object: &mut Value) {
+        if part == Subresource::EphemeralContainers {
+            ephemeral::only_containers(old, object);
+        } else {
+            *object = old.clone();
+        }
+        self.prepare_update(old, object);
+    }
+
+    fn validate_part_update(
+        &self,
+        _part: Subresource,
+        old: &Value,
+        object: &Value,
+    ) -> Vec<FieldError> {
+        ephemeral::validate_update(old, object)
+    }
+
     fn validate(&self, object: &Value) -> Vec<FieldError> {
         let mut errors = unsupported::find(object);
         errors.extend(validate::validate(object));
         errors
+    }
+
+    fn validate_create(&self, object: &Value) -> Vec<FieldError> {
+        let given = !list(object, "/spec/ephemeralContainers").is_empty();
+        let error = || FieldError::forbidden("spec.ephemeralContainers", "cannot be set on create");
+        given.then(error).into_iter().collect()
     }
 
     fn validate_update(&self, old: &Value, object: &Value) -> Vec<FieldError> {
@@ -83,9 +114,67 @@ impl Strategy for Pod {
     }
 }
 
+/// Marks a mirror pod, which the node's static pod stands behind: it gets no service account.
+const MIRROR: &str = "kubernetes.io/config.mirror";
+
+/// A static pod from a file with its defaults, as its mirror will have them; the error says what is wrong with it.
+pub fn complete_static(mut pod: Value) -> Result<Value, String> {
+    let checked = super::check::check::<k8s_openapi::api::core::v1::Pod>(&pod);
+    if let Some((field, problem)) = checked.wrong_type {
+        return Err(format!("{field}: {problem}"));
+    }
+    if let Some(field) = checked.unknown.first() {
+        return Err(format!("unknown field {field:?}"));
+    }
+    let mark = |pod: &mut Value, value: Value| {
+        if let Some(metadata) = pod.get_mut("metadata") {
+            super::status::default_to(metadata, "annotations", json!({}));
+            if let Some(annotations) = metadata.get_mut("annotations") {
+                put(annotations, MIRROR, value);
+            }
+        }
+    };
+    mark(&mut pod, "static".into());
+    Pod.default(&mut pod);
+    let mut errors = Pod.validate(&pod);
+    errors.extend(Pod.validate_create(&pod));
+    mark(&mut pod, Value::Null);
+    if errors.is_empty() {
+        return Ok(pod);
+    }
+    let list: Vec<String> = errors
+        .iter()
+        .map(|error| format!("{}: {}", error.field, error.message))
+        .collect();
+    Err(list.join("; "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn static_pods_have_no_account() {
+        let pod = |spec: Value| json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": spec});
+        let good = complete_static(pod(
+            json!({"nodeName": "n", "containers": [{"name": "a", "image": "b"}]}),
+        ));
+        let good = good.unwrap_or_default();
+        assert_eq!(good["spec"]["restartPolicy"], "Always");
+        assert_eq!(good["spec"].get("serviceAccountName"), None);
+        assert_eq!(good["metadata"]["annotations"], json!({}));
+        for (spec, said) in [
+            (
+                json!({"containers": [{"name": "a"}]}),
+                "spec.containers[0].image",
+            ),
+            (json!({"containers": [], "x": 1}), "unknown field"),
+            (json!({"containers": "a"}), "spec.containers"),
+        ] {
+            let error = complete_static(pod(spec)).err().unwrap_or_default();
+            assert!(error.contains(said), "{error}");
+        }
+    }
 
     #[test]
     fn life_of_a_pod() {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::collections::HashSet;
 
 /// The largest user and group id that upstream allows.
-const ID_MAX: i64 = i32::MAX as i64;
+pub const ID_MAX: i64 = i32::MAX as i64;
 /// Upstream's `SysctlMaxLength`.
 const SYSCTL_BYTES_MAX: usize = 253;
 /// Linux' `PATH_MAX` less its end, which bounds a profile's name upstream.
@@ -48,7 +48,7 @@ pub fn validate(pod: &Value, errors: &mut Errors) {
             }
         }
     }
-    for group in ["initContainers", "containers"] {
+    for group in ["initContainers", "containers", "ephemeralContainers"] {
         for (index, container) in list(pod, &format!("/spec/{group}")).iter().enumerate() {
             let unmasked = text(container, "/securityContext/procMount") == "Unmasked";
             if unmasked && pod["spec"]["hostUsers"] != false {

@@ -21,12 +21,6 @@ fn given(value: &Value) -> bool {
 fn named(value: &Value) -> bool {
     !value.is_null()
 }
-fn not_none(value: &Value) -> bool {
-    given(value) && value != "None"
-}
-fn not_disabled(value: &Value) -> bool {
-    given(value) && value != "Disabled"
-}
 fn not_linux(value: &Value) -> bool {
     given(value) && value != "linux"
 }
@@ -36,13 +30,10 @@ fn not_system_class(value: &Value) -> bool {
 
 /// Path (`[]`: every item; `a|b`: either field) and what asks for it.
 const FIELDS: &[(&str, Asked)] = &[
-    ("spec.activeDeadlineSeconds", named),
     ("spec.affinity", given),
-    ("spec.ephemeralContainers", given),
     ("spec.os.name", not_linux),
     ("spec.overhead", given),
     ("spec.priorityClassName", not_system_class),
-    ("spec.readinessGates", given),
     ("spec.resourceClaims", given),
     ("spec.resources", given),
     ("spec.runtimeClassName", given),
@@ -50,18 +41,11 @@ const FIELDS: &[(&str, Asked)] = &[
     ("spec.schedulingGroup", given),
     ("spec.topologySpreadConstraints", given),
     ("spec.workloadRef", given),
-    ("spec.securityContext.fsGroup", named),
-    ("spec.securityContext.fsGroupChangePolicy", given),
     ("spec.securityContext.seLinuxChangePolicy", given),
     ("spec.securityContext.seLinuxOptions", given),
     ("spec.securityContext.windowsOptions", given),
-    ("spec.initContainers|containers[].lifecycle", given),
-    ("spec.initContainers|containers[].livenessProbe", named),
-    ("spec.initContainers|containers[].readinessProbe", named),
     ("spec.initContainers|containers[].resizePolicy", given),
     ("spec.initContainers|containers[].resources.claims", given),
-    ("spec.initContainers|containers[].restartPolicy", given),
-    ("spec.initContainers|containers[].restartPolicyRules", given),
     (
         "spec.initContainers|containers[].securityContext.seLinuxOptions",
         given,
@@ -70,48 +54,29 @@ const FIELDS: &[(&str, Asked)] = &[
         "spec.initContainers|containers[].securityContext.windowsOptions",
         given,
     ),
-    ("spec.initContainers|containers[].startupProbe", named),
     ("spec.initContainers|containers[].stdinOnce", given),
     ("spec.initContainers|containers[].volumeDevices", given),
-    (
-        "spec.initContainers|containers[].volumeMounts[].mountPropagation",
-        not_none,
-    ),
-    (
-        "spec.initContainers|containers[].volumeMounts[].recursiveReadOnly",
-        not_disabled,
-    ),
-    (
-        "spec.initContainers|containers[].volumeMounts[].subPath",
-        given,
-    ),
-    (
-        "spec.initContainers|containers[].volumeMounts[].subPathExpr",
-        given,
-    ),
     ("spec.volumes[].awsElasticBlockStore", named),
     ("spec.volumes[].azureDisk", named),
     ("spec.volumes[].azureFile", named),
     ("spec.volumes[].cephfs", named),
     ("spec.volumes[].cinder", named),
     ("spec.volumes[].csi", named),
-    ("spec.volumes[].downwardAPI", named),
-    ("spec.volumes[].emptyDir.medium", given),
-    ("spec.volumes[].emptyDir.sizeLimit", named),
-    ("spec.volumes[].ephemeral", named),
     ("spec.volumes[].fc", named),
     ("spec.volumes[].flexVolume", named),
     ("spec.volumes[].flocker", named),
     ("spec.volumes[].gcePersistentDisk", named),
     ("spec.volumes[].gitRepo", named),
     ("spec.volumes[].glusterfs", named),
-    ("spec.volumes[].image", named),
     ("spec.volumes[].iscsi", named),
     ("spec.volumes[].nfs", named),
-    ("spec.volumes[].persistentVolumeClaim", named),
     ("spec.volumes[].photonPersistentDisk", named),
     ("spec.volumes[].portworxVolume", named),
-    ("spec.volumes[].projected", named),
+    (
+        "spec.volumes[].projected.sources[].clusterTrustBundle",
+        named,
+    ),
+    ("spec.volumes[].projected.sources[].podCertificate", named),
     ("spec.volumes[].quobyte", named),
     ("spec.volumes[].rbd", named),
     ("spec.volumes[].scaleIO", named),
@@ -125,6 +90,11 @@ const DETAIL: &str = "not supported by this version of Coracle";
 pub fn find(pod: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     for (path, asked) in FIELDS {
+        // What no other container has, a debug container has not either.
+        let path = path.replace(
+            "initContainers|containers[]",
+            "initContainers|containers|ephemeralContainers[]",
+        );
         let segments: Vec<&str> = path.split('.').collect();
         walk(pod, &segments, String::new(), *asked, &mut errors);
     }
@@ -189,10 +159,10 @@ mod tests {
         let pod = json!({"spec": {
             "affinity": {}, "hostUsers": true, "shareProcessNamespace": false,
             "topologySpreadConstraints": [{}],
-            "securityContext": {"fsGroup": 0, "seLinuxOptions": {"level": "x"}},
-            "initContainers": [{"restartPolicy": "Always"}],
-            "containers": [{"ports": [{"hostPort": 80}]}, {"livenessProbe": {}, "volumeMounts": [{"subPath": ""}, {"subPath": "x"}]}],
-            "volumes": [{"emptyDir": {}}, {"persistentVolumeClaim": {}}],
+            "securityContext": {"seLinuxOptions": {"level": "x"}},
+            "initContainers": [{"resizePolicy": [1]}],
+            "containers": [{"ports": [{"hostPort": 80}]}, {"stdinOnce": true, "volumeDevices": [{}]}],
+            "volumes": [{"emptyDir": {}}, {"nfs": {}}],
         }});
         let errors = find(&pod);
         let fields: Vec<&str> = errors.iter().map(|e| e.field.as_str()).collect();
@@ -200,12 +170,11 @@ mod tests {
             fields,
             [
                 "spec.topologySpreadConstraints",
-                "spec.securityContext.fsGroup",
                 "spec.securityContext.seLinuxOptions",
-                "spec.containers[1].livenessProbe",
-                "spec.initContainers[0].restartPolicy",
-                "spec.containers[1].volumeMounts[1].subPath",
-                "spec.volumes[1].persistentVolumeClaim",
+                "spec.initContainers[0].resizePolicy",
+                "spec.containers[1].stdinOnce",
+                "spec.containers[1].volumeDevices",
+                "spec.volumes[1].nfs",
                 "spec.containers[0].ports[0].hostPort",
             ]
         );

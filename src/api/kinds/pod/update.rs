@@ -49,6 +49,18 @@ pub fn validate(old: &Value, object: &Value) -> Vec<FieldError> {
         }
     }
     put(&mut munged, "tolerations", before["tolerations"].clone());
+    if let Some(error) = deadline(
+        &before["activeDeadlineSeconds"],
+        &after["activeDeadlineSeconds"],
+    ) {
+        errors.push(error);
+        return errors;
+    }
+    put(
+        &mut munged,
+        "activeDeadlineSeconds",
+        before["activeDeadlineSeconds"].clone(),
+    );
     let shortened = before["terminationGracePeriodSeconds"]
         .as_i64()
         .is_some_and(|grace| grace < 0)
@@ -66,6 +78,22 @@ pub fn validate(old: &Value, object: &Value) -> Vec<FieldError> {
     errors
 }
 
+/// A deadline may be set and brought forward, not put off or lifted.
+fn deadline(before: &Value, after: &Value) -> Option<FieldError> {
+    let field = "spec.activeDeadlineSeconds";
+    match (before.as_i64(), after.as_i64()) {
+        (Some(_), None) => {
+            let detail = "must not update from a positive integer to nil value";
+            Some(FieldError::invalid(field, after, detail))
+        }
+        (Some(before), Some(now)) if now > before => {
+            let detail = "must be less than or equal to previous value";
+            Some(FieldError::invalid(field, after, detail))
+        }
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,7 +102,7 @@ mod tests {
     #[test]
     fn changes() {
         let toleration = json!({"key": "a", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300});
-        let old = json!({"spec": {"containers": [{"name": "a", "image": "1"}], "nodeName": "n", "tolerations": [toleration]}});
+        let old = json!({"spec": {"containers": [{"name": "a", "image": "1"}], "nodeName": "n", "activeDeadlineSeconds": 100, "tolerations": [toleration]}});
         let more = json!({"key": "b", "operator": "Exists"});
         for (change, want) in [
             (json!({}), ""),
@@ -87,6 +115,16 @@ mod tests {
                 "",
             ),
             (json!({"tolerations": [more]}), "spec.tolerations"),
+            (json!({"activeDeadlineSeconds": 50}), ""),
+            (
+                json!({"activeDeadlineSeconds": 101}),
+                "spec.activeDeadlineSeconds",
+            ),
+            (
+                json!({"activeDeadlineSeconds": null}),
+                "spec.activeDeadlineSeconds",
+            ),
+            (json!({"ephemeralContainers": [{"name": "d"}]}), "spec"),
             (json!({"nodeName": "m"}), "spec"),
             (json!({"hostNetwork": true}), "spec"),
         ] {

@@ -1,6 +1,6 @@
 //! Validation of a pod's own fields, as upstream's `ValidatePodSpec` for the fields that exist here.
 
-use super::{containers, security, volumes};
+use super::{containers, ephemeral, lifecycle, probes, security, volumes};
 use crate::api::kinds::errors::Errors;
 use crate::api::kinds::{FieldError, metadata};
 use crate::object::access::{list, map, present, text, truth};
@@ -20,6 +20,7 @@ pub fn validate(pod: &Value) -> Vec<FieldError> {
     };
     let volume_names = volumes::validate(pod, &mut errors);
     containers::validate(pod, &volume_names, &mut errors);
+    probes::validate_gates(pod, &mut errors);
 
     errors.one_of(
         "spec.restartPolicy",
@@ -62,6 +63,8 @@ pub fn validate(pod: &Value) -> Vec<FieldError> {
             ));
         }
     }
+    lifecycle::validate(pod, &mut errors);
+    ephemeral::validate(pod, &volume_names, &mut errors);
     dns(pod, &mut errors);
     tolerations(pod, &mut errors);
     security::validate(pod, &mut errors);

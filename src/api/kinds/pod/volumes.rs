@@ -1,13 +1,15 @@
 //! Validation of a pod's volumes.
 
-use crate::api::kinds::FieldError;
+use super::files;
 use crate::api::kinds::errors::Errors;
-use crate::object::access::{list, text};
+use crate::api::kinds::{FieldError, persistent_volume_claim};
+use crate::object::access::{list, present, text};
 use crate::object::names;
+use crate::object::quantity::Quantity;
 use serde_json::Value;
 use std::collections::HashSet;
 
-const HOST_PATH_TYPES: [&str; 8] = [
+pub const HOST_PATH_TYPES: [&str; 8] = [
     "",
     "BlockDevice",
     "CharDevice",
@@ -20,6 +22,7 @@ const HOST_PATH_TYPES: [&str; 8] = [
 
 /// Checks the volumes; their names, for the mounts to refer to.
 pub fn validate<'a>(pod: &'a Value, errors: &mut Errors) -> HashSet<&'a str> {
+    group(pod, errors);
     let mut seen = HashSet::new();
     for (index, volume) in list(pod, "/spec/volumes").iter().enumerate() {
         let at = format!("spec.volumes[{index}]");
@@ -70,6 +73,7 @@ fn validate_source(volume: &Value, source: &str, at: &str, errors: &mut Errors) 
                 &HOST_PATH_TYPES,
             );
         }
+        "emptyDir" => empty_dir(source_value, &at, errors),
         "configMap" | "secret" => {
             let field = if source == "secret" {
                 "secretName"
@@ -79,59 +83,91 @@ fn validate_source(volume: &Value, source: &str, at: &str, errors: &mut Errors) 
             if text(source_value, &format!("/{field}")).is_empty() {
                 errors.push(FieldError::required(format!("{at}.{field}"), ""));
             }
-            mode(
-                format!("{at}.defaultMode"),
-                &source_value["defaultMode"],
-                errors,
-            );
-            for (index, item) in list(source_value, "/items").iter().enumerate() {
-                let at = format!("{at}.items[{index}]");
-                if text(item, "/key").is_empty() {
-                    errors.push(FieldError::required(format!("{at}.key"), ""));
-                }
-                let path = text(item, "/path");
-                if path.is_empty() {
-                    errors.push(FieldError::required(format!("{at}.path"), ""));
-                } else if path.starts_with('/') {
-                    errors.push(FieldError::invalid(
-                        format!("{at}.path"),
-                        &path.into(),
-                        "must be a relative path",
-                    ));
-                } else if path.starts_with("..") {
-                    errors.push(FieldError::invalid(
-                        format!("{at}.path"),
-                        &path.into(),
-                        "must not start with '..'",
-                    ));
-                } else {
-                    no_climbing(format!("{at}.path"), path, errors);
-                }
-                mode(format!("{at}.mode"), &item["mode"], errors);
+            files::modes(source_value, &at, errors);
+            files::items(source_value, &at, errors);
+        }
+        "downwardAPI" => {
+            files::modes(source_value, &at, errors);
+            files::fields(source_value, &at, errors);
+        }
+        "projected" => files::projected(source_value, &at, errors),
+        "image" => {
+            if text(source_value, "/reference").is_empty() {
+                errors.push(FieldError::required(format!("{at}.reference"), ""));
             }
+            let policies = ["Always", "IfNotPresent", "Never"];
+            let policy = text(source_value, "/pullPolicy");
+            errors.one_of(format!("{at}.pullPolicy"), policy, &policies);
+        }
+        "ephemeral" => {
+            let at = format!("{at}.volumeClaimTemplate");
+            if present(source_value, "/volumeClaimTemplate") {
+                let spec = &source_value["volumeClaimTemplate"]["spec"];
+                persistent_volume_claim::validate_spec(spec, &format!("{at}.spec"), errors);
+            } else {
+                errors.push(FieldError::required(at, ""));
+            }
+        }
+        "persistentVolumeClaim" if text(source_value, "/claimName").is_empty() => {
+            errors.push(FieldError::required(format!("{at}.claimName"), ""));
         }
         _ => {}
     }
 }
 
-fn no_climbing(field: String, path: &str, errors: &mut Errors) {
+/// Upstream's `validateEmptyDirVolumeSource`.
+fn empty_dir(source: &Value, at: &str, errors: &mut Errors) {
+    if present(source, "/sizeLimit") {
+        let limit = Quantity::parse(text(source, "/sizeLimit"));
+        if !limit.is_ok_and(|limit| limit.nano >= 0) {
+            let detail = "SizeLimit field must be a valid resource quantity";
+            errors.push(FieldError::forbidden(format!("{at}.sizeLimit"), detail));
+        }
+    }
+    let medium = text(source, "/medium");
+    if !matches!(medium, "" | "Memory") && !medium.starts_with("HugePages") {
+        let known = ["", "HugePages", "HugePages-<size>", "Memory"];
+        errors.push(FieldError::not_supported(
+            format!("{at}.medium"),
+            medium,
+            &known,
+        ));
+    }
+    if present(source, "/mode") {
+        let mode = source["mode"].as_i64();
+        if !mode.is_some_and(|mode| (0..=0o1777).contains(&mode)) {
+            let detail = "must be a number between 0 and 01777 (octal), both inclusive";
+            errors.push(FieldError::invalid(
+                format!("{at}.mode"),
+                &source["mode"],
+                detail,
+            ));
+        }
+    }
+}
+
+/// How volumes are given to the pod's group.
+fn group(pod: &Value, errors: &mut Errors) {
+    let policy = "/spec/securityContext/fsGroupChangePolicy";
+    if present(pod, policy) {
+        let policies = ["Always", "OnRootMismatch"];
+        let field = "spec.securityContext.fsGroupChangePolicy";
+        errors.one_of(field, text(pod, policy), &policies);
+    }
+    let group = &pod["spec"]["securityContext"]["fsGroup"];
+    if !group.is_null() {
+        let field = "spec.securityContext.fsGroup";
+        errors.range(field, group, 0..=super::security::ID_MAX);
+    }
+}
+
+pub fn no_climbing(field: String, path: &str, errors: &mut Errors) {
     if path.split('/').any(|part| part == "..") {
         errors.push(FieldError::invalid(
             field,
             &path.into(),
             "must not contain '..'",
         ));
-    }
-}
-
-fn mode(field: String, value: &Value, errors: &mut Errors) {
-    if !value.is_null()
-        && !value
-            .as_i64()
-            .is_some_and(|mode| (0..=0o777).contains(&mode))
-    {
-        let detail = "must be a number between 0 and 0777 (octal), both inclusive";
-        errors.push(FieldError::invalid(field, value, detail));
     }
 }
 
@@ -157,6 +193,22 @@ mod tests {
             (
                 json!({"name": "a", "hostPath": {"path": "/x", "type": "Pipe"}}),
                 "spec.volumes[0].hostPath.type",
+            ),
+            (
+                json!({"name": "a", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi", "mode": 0o755}}),
+                "",
+            ),
+            (
+                json!({"name": "a", "emptyDir": {"medium": "Tape", "sizeLimit": "-1", "mode": 0o2000}}),
+                "spec.volumes[0].emptyDir.sizeLimit spec.volumes[0].emptyDir.medium spec.volumes[0].emptyDir.mode",
+            ),
+            (
+                json!({"name": "a", "image": {"reference": "x", "pullPolicy": "Often"}}),
+                "spec.volumes[0].image.pullPolicy",
+            ),
+            (
+                json!({"name": "a", "persistentVolumeClaim": {}}),
+                "spec.volumes[0].persistentVolumeClaim.claimName",
             ),
             (
                 json!({"name": "a", "secret": {}}),

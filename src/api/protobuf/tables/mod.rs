@@ -10,6 +10,7 @@
 mod core;
 mod meta;
 mod pod;
+mod storage;
 mod volume;
 
 pub use meta::TypeMeta;
@@ -26,10 +27,13 @@ pub fn kind(api_version: &str, kind: &str) -> Option<&'static Message> {
         ("v1", "Event") => &core::Event,
         ("v1", "Namespace") => &core::Namespace,
         ("v1", "Node") => &core::Node,
+        ("v1", "PersistentVolume") => &storage::PersistentVolume,
+        ("v1", "PersistentVolumeClaim") => &storage::PersistentVolumeClaim,
         ("v1", "Pod") => &pod::Pod,
         ("v1", "Secret") => &core::Secret,
         ("v1", "Service") => &core::Service,
         ("v1", "ServiceAccount") => &core::ServiceAccount,
+        ("storage.k8s.io/v1", "StorageClass") => &storage::StorageClass,
         _ => return None,
     })
 }

@@ -1,0 +1,9 @@
+//! Tables of a pod's life.
+
+#![allow(clippy::unwrap_used)]
+
+mod sidecars;
+mod starts;
+mod status;
+mod stops;
+pub mod world;

@@ -1,0 +1,182 @@
+//! What a worker keeps of its pod's volumes while the pod runs: where they are, and when they are to be looked at.
+
+use super::tokens::Tokens;
+use super::watched::{Key, Kind, Subscription, Version, Watched};
+use super::{Place, usage};
+use crate::kubelet::pod::state::Verdict;
+use crate::kubelet::spec::Sources;
+use crate::kubelet::spec::volumes::{holds_files, mentioned_in_files, size_limit};
+use futures::FutureExt;
+use futures::future::select_all;
+use k8s_openapi::api::core::v1::Pod;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// Upstream's eviction manager looks every 10 s.
+pub const USAGE_PERIOD_MS: i64 = 10_000;
+/// Between tries to bring files up to date that could not be.
+pub const REFRESH_RETRY_MS: i64 = 10_000;
+
+struct Follower {
+    subscription: Arc<Subscription>,
+    changes: watch::Receiver<Version>,
+    /// The version the volume was written from.
+    written: Version,
+}
+
+/// Labels and annotations, which downward API files show.
+type Shown = (
+    Option<BTreeMap<String, String>>,
+    Option<BTreeMap<String, String>>,
+);
+
+#[derive(Default)]
+pub struct Live {
+    pub places: BTreeMap<String, Place>,
+    pub tokens: Tokens,
+    followers: Vec<Follower>,
+    shown: Option<Shown>,
+    /// After a failure.
+    pub retry_ms: Option<i64>,
+    /// What the last failure said; told once.
+    pub told: Option<String>,
+    pub usage_ms: Option<i64>,
+}
+
+impl Live {
+    /// All volumes have been made; `sources` is what their files were made from.
+    pub fn made(
+        &mut self,
+        pod: &Pod,
+        places: BTreeMap<String, Place>,
+        sources: &Sources,
+        watched: &Watched,
+        now_ms: i64,
+    ) {
+        self.places = places;
+        let keys = keys(pod);
+        self.followers
+            .retain(|f| keys.contains(&f.subscription.key));
+        for key in &keys {
+            if !self.followers.iter().any(|f| &f.subscription.key == key) {
+                let subscription = watched.subscribe(key);
+                self.followers.push(Follower {
+                    changes: subscription.version.clone(),
+                    subscription,
+                    written: None,
+                });
+            }
+        }
+        if limits(pod).next().is_some() {
+            self.usage_ms.get_or_insert(now_ms + USAGE_PERIOD_MS);
+        }
+        self.files_written(pod, sources);
+    }
+
+    /// Files are as the API has them.
+    pub fn files_written(&mut self, pod: &Pod, sources: &Sources) {
+        for follower in &mut self.followers {
+            let (kind, _, name) = &follower.subscription.key;
+            let version = match kind {
+                Kind::ConfigMap => {
+                    let found = sources.config_maps.get(name);
+                    found.and_then(|o| o.metadata.resource_version.clone())
+                }
+                Kind::Secret => {
+                    let found = sources.secrets.get(name);
+                    found.and_then(|o| o.metadata.resource_version.clone())
+                }
+            };
+            follower.written = Some(version);
+        }
+        self.shown = Some(shown(pod));
+        self.retry_ms = None;
+        self.told = None;
+    }
+
+    /// The pod's volumes are gone.
+    pub fn clear(&mut self) {
+        *self = Live::default();
+    }
+
+    /// Whether files have to be written again.
+    pub fn is_stale(&mut self, pod: &Pod, now_ms: i64) -> bool {
+        let Some(seen) = &self.shown else {
+            return false;
+        };
+        if let Some(at) = self.retry_ms {
+            return at <= now_ms;
+        }
+        let mut stale = self.tokens.renew_ms().is_some_and(|at| at <= now_ms)
+            || (shows_metadata(pod) && *seen != shown(pod));
+        for follower in &mut self.followers {
+            let newest = follower.changes.borrow_and_update();
+            stale |= newest.is_some() && *newest != follower.written;
+        }
+        stale
+    }
+
+    pub fn wake_ms(&self) -> Option<i64> {
+        let refresh = self.retry_ms.or(self.tokens.renew_ms());
+        [refresh, self.usage_ms].into_iter().flatten().min()
+    }
+
+    /// Returns when an object changed; never where the volumes show none.
+    pub async fn changed(&mut self) {
+        let changes = self
+            .followers
+            .iter_mut()
+            .map(|follower| follower.changes.changed().boxed());
+        let changes: Vec<_> = changes.collect();
+        if changes.is_empty() {
+            return std::future::pending().await;
+        }
+        if let (Err(_), _, _) = select_all(changes).await {
+            // Only where the runtime shuts down does a watch end.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+fn keys(pod: &Pod) -> Vec<Key> {
+    let (maps, secrets) = mentioned_in_files(pod);
+    let namespace = pod.metadata.namespace.clone().unwrap_or_default();
+    let maps = maps.into_iter().map(|name| (Kind::ConfigMap, name));
+    let secrets = secrets.into_iter().map(|name| (Kind::Secret, name));
+    maps.chain(secrets)
+        .map(|(kind, name)| (kind, namespace.clone(), name))
+        .collect()
+}
+
+fn shown(pod: &Pod) -> Shown {
+    (
+        pod.metadata.labels.clone(),
+        pod.metadata.annotations.clone(),
+    )
+}
+
+fn shows_metadata(pod: &Pod) -> bool {
+    pod.spec
+        .iter()
+        .flat_map(|s| s.volumes.iter().flatten())
+        .any(|v| holds_files(v) && (v.downward_api.is_some() || v.projected.is_some()))
+}
+
+/// Volumes on disk with a limit: name, bytes, and the limit as written.
+fn limits(pod: &Pod) -> impl Iterator<Item = (&str, u64, &str)> {
+    let volumes = pod.spec.iter().flat_map(|s| s.volumes.iter().flatten());
+    volumes.filter_map(|volume| {
+        let (bytes, text) = size_limit(volume.empty_dir.as_ref()?)?;
+        Some((volume.name.as_str(), bytes, text))
+    })
+}
+
+/// The verdict over a pod one of whose volumes below `directory` is larger than it may be. Reads the disk.
+pub fn judge_usage(pod: &Pod, directory: &Path) -> Option<Verdict> {
+    limits(pod).find_map(|(name, bytes, text)| {
+        let at: PathBuf = directory.join(name);
+        (usage::usage_bytes(&at) > bytes).then(|| usage::too_large(name, text))
+    })
+}
