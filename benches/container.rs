@@ -160,6 +160,7 @@ fn spec(directory: &Path, lower: &Path, attempt: u32) -> ContainerSpec {
         log_path: own.join("0.log"),
         log_file_bytes_max: 1 << 20,
         log_files_max: 2,
+        stdin_once: false,
         processes_of: None,
     }
 }

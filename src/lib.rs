@@ -20,3 +20,4 @@ pub mod raft;
 pub mod runtime;
 pub mod scheduler;
 pub mod store;
+pub mod streaming;

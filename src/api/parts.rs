@@ -1,4 +1,4 @@
-//! Parts of objects that are doors of their own: binding, finalize, log, exec, proxy.
+//! Parts of objects that are doors of their own: binding, finalize, log, exec, attach, portforward, proxy.
 
 use super::kinds::{Kind, Subresource};
 use super::query::Query;
@@ -97,7 +97,9 @@ impl Api {
     ) -> ApiResult<Response<Body>> {
         let allowed: &[Method] = match part {
             Subresource::Log => &[Method::GET],
-            Subresource::Exec => &[Method::GET, Method::POST],
+            Subresource::Exec | Subresource::Attach | Subresource::PortForward => {
+                &[Method::GET, Method::POST]
+            }
             _ => &[
                 Method::GET,
                 Method::POST,
@@ -128,15 +130,20 @@ impl Api {
                     "pod {name} does not have a host assigned"
                 )));
             }
-            let container = container(&object, name, query.text("container"), part)?;
-            let door = if part == Subresource::Log {
-                "containerLogs"
-            } else {
-                "exec"
-            };
             let namespace = path.namespace.as_deref().unwrap_or_default();
+            let door = match part {
+                Subresource::Log => "containerLogs",
+                Subresource::Attach => "attach",
+                Subresource::PortForward => "portForward",
+                _ => "exec",
+            };
             // These are names of stored objects: DNS names, which need no escapes.
-            (node, format!("/{door}/{namespace}/{name}/{container}"))
+            let mut target = format!("/{door}/{namespace}/{name}");
+            if part != Subresource::PortForward {
+                target.push('/');
+                target += &container(&object, name, query.text("container"), part)?;
+            }
+            (node, target)
         };
         let target = match request.uri().query() {
             Some(query) => format!("{target}?{query}"),
@@ -187,8 +194,8 @@ fn container(pod: &Value, name: &str, asked: Option<&str>, part: Subresource) ->
     }
     match containers.as_slice() {
         [only] => Ok((*only).to_owned()),
-        // Upstream takes the first for exec and asks for a choice for logs.
-        [first, ..] if part == Subresource::Exec => Ok((*first).to_owned()),
+        // Upstream takes the first for exec and attach, and asks for a choice for logs.
+        [first, ..] if part != Subresource::Log => Ok((*first).to_owned()),
         many => {
             let mut message = format!(
                 "a container name must be specified for pod {name}, choose one of: [{}]",

@@ -50,7 +50,7 @@ pub struct LogsArgs {
 }
 
 /// Go's durations as kubectl takes them: `90`, `5s`, `1h30m`, `1.5h`; whole seconds, at least one.
-fn parse_duration(text: &str) -> Result<u64, String> {
+pub fn parse_duration(text: &str) -> Result<u64, String> {
     let wrong = || format!("{text:?} is no duration such as 5s, 2m or 1h30m");
     let mut seconds = 0.0_f64;
     let mut rest = text;
@@ -96,7 +96,7 @@ pub async fn run(args: LogsArgs, client: ClientArgs) -> Outcome {
         if args.all_containers {
             all_containers(&pod)
         } else {
-            vec![default_container(&pod)?]
+            vec![default_container(&pod, false)?]
         }
     };
     let streams = containers
@@ -141,7 +141,7 @@ fn all_containers(pod: &Value) -> Vec<String> {
 }
 
 /// The container the pod's annotation names, else the first; says so where there was a choice.
-pub fn default_container(pod: &Value) -> Result<String, anyhow::Error> {
+pub fn default_container(pod: &Value, quiet: bool) -> Result<String, anyhow::Error> {
     let annotated = pod["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"]
         .as_str()
         .map(str::to_owned);
@@ -152,7 +152,7 @@ pub fn default_container(pod: &Value) -> Result<String, anyhow::Error> {
     let chosen = annotated
         .filter(|name| all.contains(name))
         .unwrap_or_else(|| first.to_owned());
-    if all.len() > 1 {
+    if all.len() > 1 && !quiet {
         eprintln!(
             "Defaulted container \"{chosen}\" out of: {}",
             all.join(", ")
@@ -244,13 +244,16 @@ mod tests {
     #[test]
     fn containers_are_chosen_as_kubectl_does() {
         let pod = json!({"spec": {"initContainers": [{"name": "i"}], "containers": [{"name": "a"}, {"name": "b"}]}});
-        assert_eq!(default_container(&pod).ok().as_deref(), Some("a"));
+        assert_eq!(default_container(&pod, true).ok().as_deref(), Some("a"));
         assert_eq!(all_containers(&pod), ["i", "a", "b"]);
         let mut annotated = pod.clone();
         annotated["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"] =
             json!("b");
-        assert_eq!(default_container(&annotated).ok().as_deref(), Some("b"));
-        assert!(default_container(&json!({})).is_err());
+        assert_eq!(
+            default_container(&annotated, true).ok().as_deref(),
+            Some("b")
+        );
+        assert!(default_container(&json!({}), true).is_err());
         assert_eq!(pod_name("pod/web").ok().as_deref(), Some("web"));
         assert!(pod_name("svc/web").is_err());
     }

@@ -9,8 +9,10 @@
 //! dispatched before anything else is built: it must stay single-threaded and small.
 
 mod apply;
+mod attach;
 mod completion;
 mod connect;
+mod cp;
 mod delete;
 mod demo;
 mod describe;
@@ -30,8 +32,10 @@ mod kubeconfig;
 mod logs;
 mod manifest;
 mod node_args;
+mod port_forward;
 mod pressure_args;
 mod print;
+mod remote;
 mod reset;
 mod resource_args;
 mod terminal;
@@ -75,6 +79,12 @@ enum Verb {
     Logs(logs::LogsArgs),
     /// Run a command in a container.
     Exec(exec::ExecArgs),
+    /// Attach to a running container's streams.
+    Attach(attach::AttachArgs),
+    /// Forward local ports to a pod.
+    PortForward(port_forward::PortForwardArgs),
+    /// Copy files and directories to and from containers.
+    Cp(cp::CpArgs),
     /// Manage a node's images.
     Image(image::ImageArgs),
     /// Print the administrator's kubeconfig of this node.
@@ -138,6 +148,9 @@ fn run(verb: Verb, client: connect::ClientArgs) -> Outcome {
         Verb::Delete(args) => client_verb(delete::run(args, client)),
         Verb::Logs(args) => client_verb(logs::run(args, client)),
         Verb::Exec(args) => client_verb(exec::run(args, client)),
+        Verb::Attach(args) => client_verb(attach::run(args, client)),
+        Verb::PortForward(args) => client_verb(port_forward::run(args, client)),
+        Verb::Cp(args) => client_verb(cp::run(args, client)),
         Verb::Image(args) => client_verb(image::run(args, client)),
         Verb::Kubeconfig => kubeconfig::run(&client.data_dir),
         Verb::Reset(args) => client_verb(reset::run(args, client.data_dir)),
@@ -185,6 +198,11 @@ mod tests {
             "coracle logs -p web",
             "coracle exec -it web -c app -- sh -c 'ls -l'",
             "coracle exec web -- ls",
+            "coracle attach web -c app -it",
+            "coracle port-forward pod/web 8080:80 :443 --address 0.0.0.0,localhost",
+            "coracle port-forward svc/web 80",
+            "coracle cp dir web:/tmp/dir -c app --no-preserve",
+            "coracle cp ns/web:/etc/hosts hosts --retries=3",
             "coracle image import a.tar b.tar",
             "coracle image pull docker.io/library/busybox:1 --node boat",
             "coracle up --node-name boat --pod-cidr 10.42.1.0/24 --listen 127.0.0.1:6443",

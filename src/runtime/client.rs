@@ -1,5 +1,6 @@
 //! The node's side: every pod's shim, started, found again, asked, removed.
 
+use super::attach::AttachSession;
 use super::cgroup_usage::CgroupReader;
 use super::cgroups::{self, Layout};
 use super::connection::Connection;
@@ -7,8 +8,8 @@ use super::exec::ExecSession;
 use super::protocol::{CONFIG_FILE, PID_FILE, Request, Response, SOCKET_FILE, ShimConfig};
 use super::shim::READY;
 use super::types::{
-    ContainerSpec, ContainerStatus, ExecSpec, RunId, RuntimeConfig, RuntimeError, RuntimeEvent,
-    SandboxSpec, SandboxStatus,
+    AttachSpec, ContainerSpec, ContainerStatus, ExecSpec, RunId, RuntimeConfig, RuntimeError,
+    RuntimeEvent, SandboxSpec, SandboxStatus,
 };
 use std::collections::HashMap;
 use std::fs;
@@ -314,6 +315,18 @@ impl Runtime {
         self.shim(pod_uid)?;
         let socket = self.config.run_dir.join(pod_uid).join(SOCKET_FILE);
         ExecSession::start(&socket, pod_uid, container, spec, true).await
+    }
+
+    /// Attaches to the newest running run of a container.
+    pub async fn attach(
+        &self,
+        pod_uid: &str,
+        container: &str,
+        spec: AttachSpec,
+    ) -> Result<AttachSession, RuntimeError> {
+        self.shim(pod_uid)?;
+        let socket = self.config.run_dir.join(pod_uid).join(SOCKET_FILE);
+        AttachSession::start(&socket, pod_uid, container, spec).await
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Connection>> {

@@ -84,7 +84,7 @@ async fn serve(
                             // Nobody listening is no reason to stop: states are asked for as well.
                             let _ = events.send(event).await;
                         }
-                        Ok(Some(FromShim::ExecExited { .. })) => {}
+                        Ok(Some(FromShim::ExecExited { .. } | FromShim::Detached { .. })) => {}
                         Ok(None) => break,
                         Err(error) => {
                             tracing::warn!(%error, pod_uid, "shim speaks nonsense");

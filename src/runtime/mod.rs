@@ -9,6 +9,7 @@
 //!
 //! It never knows about pods as API objects, images as names, or addresses.
 
+mod attach;
 mod cgroup_usage;
 pub mod cgroups;
 mod client;
@@ -20,14 +21,18 @@ mod mount_api;
 mod protocol;
 pub mod seccomp;
 mod shim;
+mod shim_stream;
 mod spec;
 pub mod subpath;
+mod terminal;
 mod types;
 mod users;
 
+pub use attach::AttachSession;
 pub use cgroup_usage::{CgroupReader, CgroupUsage};
 pub use client::{Runtime, remove_all};
-pub use exec::{ExecSession, Output};
+pub use exec::ExecSession;
 pub(crate) use mount_api::own_fd;
 pub use shim::shim_main;
+pub use shim_stream::{Input, Output};
 pub use types::*;

@@ -1,6 +1,8 @@
 //! Messages between the node process and a shim: `u32` length (little endian), then postcard.
 
-use super::types::{ContainerSpec, ContainerStatus, ExecSpec, Exit, RunId, SandboxSpec};
+use super::types::{
+    AttachSpec, ContainerSpec, ContainerStatus, ExecSpec, Exit, RunId, SandboxSpec,
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// Largest message: a container's description with its environment (Kubernetes objects end at 1.5 MiB).
@@ -48,13 +50,35 @@ pub enum Request {
     Shutdown,
     /// What this connection starts with `Exec` dies with it. There is no answer.
     Tether,
+    /// Comes with three streams as ancillary data; the connection then belongs to this client.
+    Attach {
+        container: String,
+        streams: AttachSpec,
+    },
+    /// The size of the terminal that this connection is attached to. No answer.
+    Resize {
+        columns: u16,
+        rows: u16,
+    },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 pub enum FromShim {
-    Reply { id: u64, response: Response },
-    ContainerExited { run: RunId, exit: Exit },
-    ExecExited { code: i32 },
+    Reply {
+        id: u64,
+        response: Response,
+    },
+    ContainerExited {
+        run: RunId,
+        exit: Exit,
+    },
+    ExecExited {
+        code: i32,
+    },
+    /// The end of an attached client's time: the container's end, or the reason.
+    Detached {
+        reason: Option<String>,
+    },
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -132,6 +132,8 @@ pub struct ContainerSpec {
     pub log_path: PathBuf,
     pub log_file_bytes_max: u64,
     pub log_files_max: u32,
+    /// Close standard input when the first attached client that had it leaves.
+    pub stdin_once: bool,
     /// A running container of the pod whose processes this one sees, and it theirs (one PID namespace).
     pub processes_of: Option<String>,
 }
@@ -219,4 +221,12 @@ pub struct ExecSpec {
     pub args: Vec<String>,
     pub tty: bool,
     pub stdin: bool,
+}
+
+/// The streams a client wants when it attaches to a running container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttachSpec {
+    pub stdin: bool,
+    pub stdout: bool,
+    pub stderr: bool,
 }

@@ -6,6 +6,7 @@ mod busybox;
 mod common;
 
 mod adoption;
+mod attach;
 mod claims;
 mod crashes;
 mod endurance;
@@ -18,11 +19,13 @@ mod lifecycle;
 mod logs;
 mod mounts;
 mod outcomes;
+mod port_forward;
 mod probe_servers;
 mod probes;
 mod refusals;
 mod reset;
 mod security;
+mod service_accounts;
 mod sidecars;
 mod static_pods;
 mod stats;
@@ -66,11 +69,14 @@ fn main() -> ExitCode {
         ("static_pods", static_pods::TESTS),
         ("logs", logs::TESTS),
         ("streams", streams::TESTS),
+        ("attach", attach::TESTS),
+        ("port_forward", port_forward::TESTS),
         ("images", images::TESTS),
         ("security", security::TESTS),
         ("identity", identity::TESTS),
         ("adoption", adoption::TESTS),
         ("refusals", refusals::TESTS),
+        ("service_accounts", service_accounts::TESTS),
         ("probes", probes::TESTS),
         ("outcomes", outcomes::TESTS),
         ("crashes", crashes::TESTS),

@@ -1,5 +1,6 @@
 //! `exec`, with and without a terminal.
 
+use crate::common::eventually;
 use crate::lifecycle::script_pod;
 use crate::namespace;
 
@@ -9,6 +10,9 @@ pub const TESTS: &[(&str, fn())] = &[
         exec_carries_streams_and_exit_code,
     ),
     ("exec_gives_a_terminal", exec_gives_a_terminal),
+    ("a_client_that_dies_hangs_up", a_client_that_dies_hangs_up),
+    ("fifty_at_once", fifty_at_once),
+    ("copies_both_ways", copies_both_ways),
 ];
 
 fn exec_carries_streams_and_exit_code() {
@@ -88,4 +92,105 @@ fn exec_gives_a_terminal() {
     .must();
     assert!(ran.stdout.contains("a terminal"), "{}", ran.stdout);
     assert!(ran.stdout.contains("33 111"), "{}", ran.stdout);
+}
+
+fn target(node: &crate::common::TestNode, namespace: &str) {
+    node.kubectl_input(
+        &["-n", namespace, "apply", "-f", "-"],
+        &script_pod("target", "Always", "sleep 3600"),
+    )
+    .must();
+    node.wait_for(namespace, "pod/target", "{.status.phase}", "Running");
+}
+
+fn a_client_that_dies_hangs_up() {
+    let node = namespace("hangup");
+    target(&node, "hangup");
+    let sleepers = || {
+        let ps = node
+            .kubectl(&["-n", "hangup", "exec", "target", "--", "ps"])
+            .stdout;
+        ps.matches("sleep 1234").count()
+    };
+    for arguments in [vec!["target"], vec!["-i", "target"]] {
+        let mut client = node
+            .kubectl_command()
+            .args(["-n", "hangup", "exec"])
+            .args(&arguments)
+            .args(["--", "sh", "-c", "sleep 1234; true"])
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .expect("kubectl");
+        assert!(eventually(|| sleepers() > 0), "it did not start");
+        client.kill().expect("kubectl runs");
+        client.wait().expect("kubectl ends");
+        assert!(eventually(|| sleepers() == 0), "it lives on: {arguments:?}");
+    }
+}
+
+fn fifty_at_once() {
+    let node = namespace("fifty");
+    target(&node, "fifty");
+    std::thread::scope(|scope| {
+        let runs: Vec<_> = (0..50)
+            .map(|number| {
+                let node = &node;
+                scope.spawn(move || {
+                    let script = format!("cat; exit {number}");
+                    let arguments = [
+                        "-n", "fifty", "exec", "-i", "target", "--", "sh", "-c", &script,
+                    ];
+                    node.kubectl_input(&arguments, &format!("number {number}\n"))
+                })
+            })
+            .collect();
+        for (number, ran) in runs.into_iter().enumerate() {
+            let ran = ran.join().expect("ran");
+            assert_eq!(ran.stdout, format!("number {number}\n"), "{}", ran.stderr);
+            assert_eq!(ran.code, Some(number as i32), "{}", ran.stderr);
+        }
+    });
+}
+
+fn copies_both_ways() {
+    let node = namespace("copy");
+    target(&node, "copy");
+    let directory = tempfile::tempdir().expect("a directory");
+    let tree = directory.path().join("tree");
+    std::fs::create_dir_all(tree.join("deep/er")).expect("made");
+    std::fs::write(tree.join("deep/er/text"), "some text\n").expect("written");
+    // 100 MB that do not compress into nothing.
+    let big: Vec<u8> = (0..25_000_000u32)
+        .flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes())
+        .collect();
+    std::fs::write(tree.join("big"), &big).expect("written");
+    std::os::unix::fs::symlink("deep/er/text", tree.join("link")).expect("linked");
+    let local = tree.to_str().expect("UTF-8");
+    for (tool, ours) in [("kubectl", false), ("coracle", true)] {
+        let run = |arguments: &[&str]| {
+            let arguments = [&["-n", "copy"], arguments].concat();
+            if ours {
+                node.coracle(&arguments).must()
+            } else {
+                node.kubectl(&arguments).must()
+            }
+        };
+        let there = format!("/tmp/{tool}");
+        let remote = format!("target:{there}");
+        run(&["cp", local, &remote]);
+        let link = ["-n", "copy", "exec", "target", "--", "cat"];
+        let read = node.kubectl(&[&link[..], &[&format!("{there}/link")]].concat());
+        assert_eq!(read.must().stdout, "some text\n", "{tool}");
+        let back = directory.path().join(tool);
+        run(&["cp", &remote, back.to_str().expect("UTF-8")]);
+        assert_eq!(
+            std::fs::read_to_string(back.join("deep/er/text")).expect("copied"),
+            "some text\n"
+        );
+        assert!(
+            std::fs::read(back.join("big")).expect("copied") == big,
+            "{tool}"
+        );
+        run(&["exec", "target", "--", "rm", "-rf", &there]);
+    }
 }

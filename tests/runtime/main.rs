@@ -119,6 +119,7 @@ impl Node {
             log_path: self.log(name),
             log_file_bytes_max: 1 << 20,
             log_files_max: 5,
+            stdin_once: false,
             processes_of: None,
         }
     }
@@ -136,7 +137,9 @@ impl Node {
     }
 
     async fn text(&self, name: &str, options: LogOptions) -> String {
-        let parts: Vec<_> = read(self.log(name), options, || false).collect().await;
+        let parts: Vec<_> = read(self.log(name), options, std::future::ready(()))
+            .collect()
+            .await;
         String::from_utf8(
             parts
                 .into_iter()
@@ -347,7 +350,7 @@ async fn needs_root_a_new_runtime_adopts_and_removal_leaves_nothing() {
         follow: true,
         ..LogOptions::default()
     };
-    let first = Box::pin(read(node.log("main"), follow, || true))
+    let first = Box::pin(read(node.log("main"), follow, std::future::pending()))
         .next()
         .await;
     assert_eq!(first.unwrap().unwrap(), "ready\n");
@@ -607,7 +610,7 @@ async fn needs_root_a_follower_reaches_the_end_of_a_fast_long_log() {
         tail_lines: Some(1),
         ..LogOptions::default()
     };
-    let mut log = Box::pin(read(node.log("main"), options, || true));
+    let mut log = Box::pin(read(node.log("main"), options, std::future::pending()));
     let mut last = Vec::new();
     while !last.ends_with(b"\nthe end\n") {
         let part = log.next().await.unwrap().unwrap();

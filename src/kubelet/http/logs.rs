@@ -28,12 +28,7 @@ pub async fn container_logs(
         (now.pod.metadata.uid.clone().unwrap_or_default(), attempt)
     };
     let path = server.ctx.dirs.log(&uid, &container, attempt);
-    let run = Followed {
-        view,
-        container,
-        attempt,
-    };
-    let stream = crate::runtime::logs::read(path, query.options, move || run.is_running());
+    let stream = crate::runtime::logs::read(path, query.options, ended(view, container, attempt));
     let mut response = Response::new(Body::from_stream(stream));
     response.headers_mut().insert(
         ::http::header::CONTENT_TYPE,
@@ -83,21 +78,15 @@ fn attempt(view: &ContainerView, previous: bool) -> Result<u32, NoLog> {
     }
 }
 
-/// The run that is followed.
-struct Followed {
-    view: watch::Receiver<View>,
-    container: String,
-    attempt: u32,
-}
-
-impl Followed {
-    fn is_running(&self) -> bool {
-        // The worker is gone with its pod: so is the run.
-        let open = self.view.has_changed().is_ok();
-        let view = self.view.borrow();
-        let state = view.containers.get(&self.container);
-        open && state.is_some_and(|c| c.running && c.attempt == Some(self.attempt))
-    }
+/// Resolves when the run that is followed has ended, or its pod is gone.
+async fn ended(mut view: watch::Receiver<View>, container: String, attempt: u32) {
+    let _ = view
+        .wait_for(|view| {
+            view.containers
+                .get(&container)
+                .is_none_or(|state| !state.running || state.attempt != Some(attempt))
+        })
+        .await;
 }
 
 #[cfg(test)]

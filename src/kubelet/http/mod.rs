@@ -1,11 +1,13 @@
-//! The kubelet's HTTP interface, reached by the API server for `pods/log`, `pods/exec` and `nodes/proxy`.
+//! The kubelet's HTTP interface, reached by the API server for `pods/log`, `pods/exec`, `pods/attach`,
+//! `pods/portforward` and `nodes/proxy`.
 //!
 //! Errors are `Status` objects with upstream's words, so that the API can hand them on as they are.
 
-mod exec;
 mod images;
 mod log_query;
 mod logs;
+mod port_forward;
+mod remote;
 mod stats;
 
 use super::Context;
@@ -35,7 +37,15 @@ pub fn router(ctx: Arc<Context>, pods: Arc<Pods>, stats: Arc<Stats>) -> Router {
         )
         .route(
             "/exec/{namespace}/{pod}/{container}",
-            get(exec::exec).post(exec::spdy),
+            get(remote::exec).post(remote::exec),
+        )
+        .route(
+            "/attach/{namespace}/{pod}/{container}",
+            get(remote::attach).post(remote::attach),
+        )
+        .route(
+            "/portForward/{namespace}/{pod}",
+            get(port_forward::port_forward).post(port_forward::port_forward),
         )
         .route("/images", get(images::list).delete(images::remove))
         .route("/images/pull", post(images::pull))

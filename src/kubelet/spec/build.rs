@@ -208,6 +208,7 @@ pub fn container_spec(
         log_path,
         log_file_bytes_max: inputs.logs.file_bytes_max,
         log_files_max: inputs.logs.files_max,
+        stdin_once: inputs.container.stdin_once == Some(true),
         processes_of: None,
     }
 }

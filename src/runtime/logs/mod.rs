@@ -7,8 +7,10 @@
 //! they were written; a reader that falls behind rotation goes on with the oldest file there is.
 //! It never knows whose container it is.
 
-mod format;
+mod changes;
+pub mod format;
 mod reader;
+mod tail;
 mod writer;
 
 pub use reader::{LogOptions, read};

@@ -1,20 +1,22 @@
 //! Reading a container's log: the last lines, from a time on, following it across rotation.
 
+use super::changes::Changes;
 use super::format::parse;
+use super::tail::tail_start;
 use super::writer::rotated;
 use bytes::Bytes;
 use futures::Stream;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::pin::Pin;
 
-/// Read at a time; also more than the longest line (16 KiB and its front).
-const BLOCK_BYTES: usize = 32 * 1024;
-/// Between looks at a file that is followed.
-const FOLLOW_PAUSE: Duration = Duration::from_millis(100);
+/// Read at a time.
+const BLOCK_BYTES: usize = 16 * 1024;
+/// Longest line kept until its end comes: the longest text and its front, with room.
+const LINE_BYTES_MAX: usize = 2 * BLOCK_BYTES;
 
 /// As `GET …/pods/<name>/log` has them.
 #[derive(Debug, Clone, Default)]
@@ -28,52 +30,69 @@ pub struct LogOptions {
     pub stream: Option<String>,
 }
 
-/// The log at `path`, its CRI fronts stripped. With `follow` it ends when `running` says the container has ended
+/// The log at `path`, its CRI fronts stripped. With `follow` it ends when `ended` says that the container has ended,
 /// and everything is read.
 pub fn read(
     path: PathBuf,
     options: LogOptions,
-    running: impl Fn() -> bool + Send + 'static,
+    ended: impl Future<Output = ()> + Send + 'static,
 ) -> impl Stream<Item = io::Result<Bytes>> {
-    let reader = Reader {
-        path,
-        left: options.limit_bytes.unwrap_or(u64::MAX),
-        options,
-        files: VecDeque::new(),
-        current: None,
-        buffer: Vec::new(),
-        line_open: false,
-        opened: false,
+    let follower = Follower {
+        // Before the first look: what is written after a look is then told.
+        changes: options.follow.then(|| Changes::of(&path)),
+        reader: Reader::new(path, options),
+        ended: Box::pin(ended),
+        over: false,
     };
-    futures::stream::unfold(Some((reader, running)), |state| async move {
-        let (mut reader, running) = state?;
-        loop {
-            if reader.left == 0 {
-                return None;
-            }
-            // Asked before reading: what a container wrote before its end is then surely read.
-            let alive = reader.options.follow && running();
-            let step = tokio::task::spawn_blocking(move || {
-                let step = reader.step();
-                (reader, step)
-            })
-            .await;
-            let (back, step) = match step {
-                Ok(both) => both,
-                Err(error) => return Some((Err(io::Error::other(error)), None)),
-            };
-            reader = back;
-            match step {
-                Err(error) => return Some((Err(error), None)),
-                Ok(Some(bytes)) if bytes.is_empty() => {}
-                Ok(Some(bytes)) => return Some((Ok(bytes), Some((reader, running)))),
-                Ok(None) if alive => tokio::time::sleep(FOLLOW_PAUSE).await,
-                Ok(None) => return None,
-            }
+    futures::stream::unfold(Some(follower), |follower| async move {
+        let mut follower = follower?;
+        match follower.next().await {
+            Ok(Some(bytes)) => Some((Ok(bytes), Some(follower))),
+            Ok(None) => None,
+            Err(error) => Some((Err(error), None)),
         }
     })
 }
 
+struct Follower {
+    reader: Reader,
+    changes: Option<Changes>,
+    ended: Pin<Box<dyn Future<Output = ()> + Send>>,
+    over: bool,
+}
+
+impl Follower {
+    async fn next(&mut self) -> io::Result<Option<Bytes>> {
+        loop {
+            if self.reader.left == 0 {
+                return Ok(None);
+            }
+            // Asked before reading: what a container wrote before its end is then surely read.
+            self.over = self.over || futures::poll!(&mut self.ended).is_ready();
+            let mut reader = std::mem::take(&mut self.reader);
+            let (reader, step) = tokio::task::spawn_blocking(move || {
+                let step = reader.step();
+                (reader, step)
+            })
+            .await
+            .map_err(io::Error::other)?;
+            self.reader = reader;
+            match step? {
+                Some(bytes) if bytes.is_empty() => {}
+                Some(bytes) => return Ok(Some(bytes)),
+                None => match &mut self.changes {
+                    Some(changes) if !self.over => tokio::select! {
+                        () = changes.next() => {}
+                        () = &mut self.ended => self.over = true,
+                    },
+                    _ => return Ok(None),
+                },
+            }
+        }
+    }
+}
+
+#[derive(Default)]
 struct Reader {
     path: PathBuf,
     options: LogOptions,
@@ -89,6 +108,15 @@ struct Reader {
 }
 
 impl Reader {
+    fn new(path: PathBuf, options: LogOptions) -> Reader {
+        Reader {
+            path,
+            left: options.limit_bytes.unwrap_or(u64::MAX),
+            options,
+            ..Reader::default()
+        }
+    }
+
     /// Some bytes (possibly none of them wanted), or `None` at the present end.
     fn step(&mut self) -> io::Result<Option<Bytes>> {
         if !self.opened {
@@ -126,11 +154,12 @@ impl Reader {
         let mut files = Vec::new();
         for file in existing(rotated(&self.path)?) {
             let file = file?;
-            if Some(file.metadata()?.ino()) != number {
+            let data = file.metadata()?;
+            if Some(data.ino()) != number && !self.is_too_old(&data) {
                 files.push(file);
             }
         }
-        if current.is_none() && files.is_empty() {
+        if current.is_none() && files.is_empty() && rotated(&self.path)?.is_empty() {
             return Err(io::ErrorKind::NotFound.into());
         }
         files.extend(current);
@@ -153,6 +182,17 @@ impl Reader {
         self.current = self.files.pop_front();
         self.opened = true;
         Ok(())
+    }
+
+    /// Rotated files end before a time: those whose last line is too old need not be read.
+    fn is_too_old(&self, data: &std::fs::Metadata) -> bool {
+        let Some(since) = self.options.since else {
+            return false;
+        };
+        data.modified()
+            .ok()
+            .and_then(|time| jiff::Timestamp::try_from(time).ok())
+            .is_some_and(|time| time < since)
     }
 
     /// The path names another file now: queue what came after the one we hold. That one is read to its end first,
@@ -194,7 +234,7 @@ impl Reader {
             rest = &rest[at + 1..];
         }
         // Something else's file without newlines must not fill the memory.
-        if rest.len() <= 2 * BLOCK_BYTES {
+        if rest.len() <= LINE_BYTES_MAX {
             self.buffer = rest.to_vec();
         }
         let keep = usize::try_from(self.left)
@@ -240,44 +280,15 @@ fn existing(paths: Vec<PathBuf>) -> impl Iterator<Item = io::Result<File>> {
     })
 }
 
-/// Where the last `wanted` lines of `file` begin, and how many of them it has. Reads blocks from the end.
-fn tail_start(file: &File, wanted: u64) -> io::Result<(u64, u64)> {
-    let size = file.metadata()?.len();
-    if wanted == 0 {
-        return Ok((size, 0));
-    }
-    let mut end = size;
-    let mut newlines = 0u64;
-    let mut block = vec![0; BLOCK_BYTES];
-    while end > 0 {
-        let start = end.saturating_sub(BLOCK_BYTES as u64);
-        let length = (end - start) as usize;
-        file.read_exact_at(&mut block[..length], start)?;
-        for at in (0..length).rev() {
-            if block[at] == b'\n' {
-                newlines += 1;
-                // The newline before the first wanted line.
-                if newlines == wanted + 1 {
-                    return Ok((start + at as u64 + 1, wanted));
-                }
-            }
-        }
-        end = start;
-    }
-    Ok((0, newlines.min(wanted)))
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::format_collect)]
     use super::super::writer::{LogWriter, Stream as Output};
     use super::*;
     use futures::StreamExt;
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicBool, Ordering};
 
     async fn text(path: PathBuf, options: LogOptions) -> String {
-        let chunks: Vec<_> = read(path, options, || false).collect().await;
+        let chunks: Vec<_> = read(path, options, std::future::pending()).collect().await;
         let bytes: Vec<u8> = chunks
             .into_iter()
             .flat_map(|c| c.unwrap().to_vec())
@@ -321,19 +332,20 @@ mod tests {
     async fn following_crosses_a_rotation() {
         let directory = tempfile::tempdir().unwrap();
         let (path, mut log) = written(directory.path(), 3, 500);
-        let running = Arc::new(AtomicBool::new(true));
-        let flag = running.clone();
+        let (end, ended) = tokio::sync::oneshot::channel::<()>();
         let options = LogOptions {
             follow: true,
             ..LogOptions::default()
         };
-        let stream = read(path, options, move || flag.load(Ordering::SeqCst));
+        let stream = read(path, options, async {
+            let _ = ended.await;
+        });
         futures::pin_mut!(stream);
         let mut seen = stream.next().await.unwrap().unwrap().to_vec();
         for number in 3..60 {
             log.write(Output::Stdout, format!("line {number}\n").as_bytes());
         }
-        running.store(false, Ordering::SeqCst);
+        drop(end);
         while let Some(chunk) = stream.next().await {
             seen.extend_from_slice(&chunk.unwrap());
         }
@@ -342,19 +354,11 @@ mod tests {
     }
 
     fn follower(path: PathBuf) -> Reader {
-        Reader {
-            path,
-            left: u64::MAX,
-            options: LogOptions {
-                follow: true,
-                ..LogOptions::default()
-            },
-            files: VecDeque::new(),
-            current: None,
-            buffer: Vec::new(),
-            line_open: false,
-            opened: false,
-        }
+        let options = LogOptions {
+            follow: true,
+            ..LogOptions::default()
+        };
+        Reader::new(path, options)
     }
 
     /// Reads to the present end.

@@ -1,13 +1,16 @@
 //! One run of a container as the shim holds it: its state, its streams, its log.
 
+use super::attach::{self, Attached};
 use super::launch::{self, Streams};
+use super::sys;
 use crate::runtime::logs::{LogWriter, Stream};
 use crate::runtime::types::{ContainerSpec, ContainerStatus};
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::fcntl::OFlag;
 use std::fs::File;
-use std::io::{self, Read};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 /// Read from a container at a time: what a pipe holds unless told otherwise, pipe(7).
 const READ_BYTES: usize = 64 * 1024;
@@ -20,15 +23,64 @@ pub struct Container {
     pub pid: Option<i32>,
     pub log: Option<LogWriter>,
     pub outputs: Vec<(Stream, File)>,
-    /// Keeps an interactive container's input open.
-    #[allow(dead_code)] // Held, never read.
-    pub input: Option<OwnedFd>,
+    /// Keeps an interactive container's input open, and takes what attached clients give.
+    pub input: Option<File>,
+    /// Given by a client, not yet taken by the container; at most one read.
+    pub input_waiting: Vec<u8>,
+    /// The input is closed when nothing waits any more.
+    pub input_ending: bool,
+    /// Its terminal, to set the size of.
+    pub terminal: Option<File>,
+    /// The first client that leaves takes the input along.
+    pub stdin_once: bool,
+}
+
+impl Container {
+    /// Its processes are gone, or never came.
+    pub fn close_streams(&mut self) {
+        self.outputs.clear();
+        self.input = None;
+        self.input_waiting = Vec::new();
+        self.terminal = None;
+    }
+
+    /// Gives the container what waits for it.
+    pub fn feed(&mut self) {
+        while let Some(input) = &mut self.input
+            && !self.input_waiting.is_empty()
+        {
+            match input.write(&self.input_waiting) {
+                Ok(count) => {
+                    self.input_waiting.drain(..count);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // Nobody reads it any more.
+                Err(_) => self.input = None,
+            }
+        }
+        self.input_waiting = Vec::new();
+        if self.input_ending {
+            self.input = None;
+        }
+    }
 }
 
 /// Reads what the container has written; `rounds` bounds it, so that one container does not starve the others.
-pub fn drain(container: &mut Container, rounds: u32) {
+/// A client that holds it up ends the reading after one round; more rounds are its last words, given to all.
+pub fn drain(container: &mut Container, rounds: u32, attached: &mut [Attached]) {
+    let run = &container.status.run;
+    let watched = attached.iter().any(|a| a.run == *run);
     // On the heap, and only while there is something to read: an idle shim keeps no page for it.
-    let mut block = vec![0u8; READ_BYTES];
+    let mut block = vec![
+        0u8;
+        if watched {
+            attach::READ_BYTES
+        } else {
+            READ_BYTES
+        }
+    ];
+    let now = Instant::now();
     let log = &mut container.log;
     container.outputs.retain_mut(|(stream, file)| {
         for _ in 0..rounds {
@@ -37,6 +89,9 @@ pub fn drain(container: &mut Container, rounds: u32) {
                 Ok(count) => {
                     if let Some(log) = log {
                         log.write(*stream, &block[..count]);
+                    }
+                    for client in attached.iter_mut().filter(|a| a.run == *run) {
+                        client.offer(*stream, &block[..count], now);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -48,24 +103,24 @@ pub fn drain(container: &mut Container, rounds: u32) {
     });
 }
 
-fn non_blocking(fd: &OwnedFd) -> io::Result<()> {
-    let flags = OFlag::from_bits_truncate(fcntl(fd.as_raw_fd(), FcntlArg::F_GETFL)?);
-    fcntl(fd.as_raw_fd(), FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
-    Ok(())
-}
-
 /// The container's ends; ours go into `container`.
 pub fn streams(container: &mut Container, spec: &ContainerSpec) -> io::Result<Streams> {
     if spec.tty {
-        let (master, slave) = crate::runtime::exec::open_terminal()?;
-        non_blocking(&master)?;
-        container.outputs.push((Stream::Stdout, File::from(master)));
+        let (master, slave) = crate::runtime::terminal::open()?;
+        sys::non_blocking(&master)?;
+        let master = File::from(master);
+        if spec.stdin {
+            container.input = Some(master.try_clone()?);
+        }
+        container.terminal = Some(master.try_clone()?);
+        container.outputs.push((Stream::Stdout, master));
         return launch::terminal_streams(slave);
     }
     let pipe = || nix::unistd::pipe2(OFlag::O_CLOEXEC);
     let stdin = if spec.stdin {
         let (read, write) = pipe()?;
-        container.input = Some(write);
+        sys::non_blocking(&write)?;
+        container.input = Some(File::from(write));
         read
     } else {
         OwnedFd::from(File::open(Path::new("/dev/null"))?)
@@ -73,7 +128,7 @@ pub fn streams(container: &mut Container, spec: &ContainerSpec) -> io::Result<St
     let mut ends = Vec::new();
     for stream in [Stream::Stdout, Stream::Stderr] {
         let (read, write) = pipe()?;
-        non_blocking(&read)?;
+        sys::non_blocking(&read)?;
         container.outputs.push((stream, File::from(read)));
         ends.push(write);
     }

@@ -6,6 +6,7 @@
 //! happens in children that end; every exit is kept until its run is removed.
 //! It never knows about the API server or whether a node process lives.
 
+mod attach;
 mod clients;
 mod container;
 mod controllers;
@@ -23,6 +24,8 @@ mod shifted;
 mod sys;
 mod user_namespace;
 mod volumes;
+
+pub use sys::non_blocking;
 
 use super::cgroups;
 use super::protocol::{CONFIG_FILE, PID_FILE, SOCKET_FILE, ShimConfig};

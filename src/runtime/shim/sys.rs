@@ -122,7 +122,15 @@ pub fn received(fd: RawFd) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
-/// Waits without limit; returns which of `interest` (descriptor, events) are ready.
+/// Reads and writes through it answer "would block" instead of waiting.
+pub fn non_blocking(fd: &impl std::os::fd::AsRawFd) -> io::Result<()> {
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
+    let flags = OFlag::from_bits_retain(fcntl(fd.as_raw_fd(), FcntlArg::F_GETFL)?);
+    fcntl(fd.as_raw_fd(), FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+    Ok(())
+}
+
+/// Waits for at most `timeout_ms` (-1: without limit); returns which of `interest` (descriptor, events) are ready.
 pub fn poll(interest: &[(RawFd, i16)], timeout_ms: i32) -> io::Result<Vec<bool>> {
     let mut set: Vec<libc::pollfd> = interest
         .iter()

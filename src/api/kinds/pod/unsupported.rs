@@ -54,7 +54,7 @@ const FIELDS: &[(&str, Asked)] = &[
         "spec.initContainers|containers[].securityContext.windowsOptions",
         given,
     ),
-    ("spec.initContainers|containers[].stdinOnce", given),
+    ("spec.initContainers|containers[].startupProbe", named),
     ("spec.initContainers|containers[].volumeDevices", given),
     ("spec.volumes[].awsElasticBlockStore", named),
     ("spec.volumes[].azureDisk", named),
@@ -85,6 +85,11 @@ const FIELDS: &[(&str, Asked)] = &[
 ];
 
 const DETAIL: &str = "not supported by this version of Coracle";
+
+/// Whether `path` stands in the table.
+pub fn is_listed(path: &str) -> bool {
+    FIELDS.iter().any(|(listed, _)| *listed == path)
+}
 
 /// Every use of a field that is not acted on.
 pub fn find(pod: &Value) -> Vec<FieldError> {

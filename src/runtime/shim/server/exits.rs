@@ -1,13 +1,36 @@
-//! Processes that have ended, and what they belong to.
+//! Ends of processes: reaped, matched with what they were, told.
 
-use super::{Server, UNCLAIMED_MAX, now_ms};
-use crate::runtime::protocol::FromShim;
+use super::{Server, now_ms};
+use crate::runtime::protocol::{FromShim, Response};
 use crate::runtime::shim::container::drain;
-use crate::runtime::types::{ContainerState, Exit};
+use crate::runtime::types::{ContainerState, Exit, RunId};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
+/// Exits whose process nobody has claimed yet: a launch's report may come after its process's end.
+const UNCLAIMED_MAX: usize = 64;
+/// Reads of each stream after a container's end. A pipe may have been made larger (1 MiB at most for a user, pipe(7));
+/// what a process that outlived its container writes on is not waited for.
+const FINAL_ROUNDS_MAX: u32 = 128;
+
+/// The client of an exec is gone: its process and what that started in its session's first group get what a closed
+/// terminal gives, SIGHUP and SIGCONT. `nohup` and daemons live on, as they would on any machine.
+pub(super) fn hang_up(pid: i32) {
+    for signal in [Signal::SIGHUP, Signal::SIGCONT] {
+        if killpg(Pid::from_raw(pid), signal).is_err() {
+            let _ = kill(Pid::from_raw(pid), signal);
+        }
+    }
+}
+
 impl Server {
+    pub(super) fn output(&mut self, run: &RunId) {
+        if let Some(container) = self.containers.iter_mut().find(|c| c.status.run == *run) {
+            drain(container, 1, &mut self.attached);
+        }
+    }
+
     pub(super) fn reap(&mut self) {
         loop {
             let (pid, code, signal) = match waitpid(Pid::from_raw(-1), Some(WaitPidFlag::WNOHANG)) {
@@ -46,11 +69,11 @@ impl Server {
             // With a namespace of its own the kernel does this; as containerd for all others.
             self.layout.signal_all(&container.cgroup);
         }
-        drain(container, u32::MAX);
+        drain(container, FINAL_ROUNDS_MAX, &mut self.attached);
         if let Some(mut log) = container.log.take() {
             log.finish();
         }
-        container.outputs.clear();
+        container.close_streams();
         container.pid = None;
         let started_at_ms = match &container.status.state {
             ContainerState::Running { started_at_ms, .. } => *started_at_ms,
@@ -66,11 +89,28 @@ impl Server {
         };
         container.status.state = ContainerState::Exited(exit.clone());
         let run = container.status.run.clone();
+        for attached in self.attached.iter_mut().filter(|a| a.run == run) {
+            attached.ending = true;
+        }
+        self.dismiss();
         for client in &mut self.clients {
             client.send(&FromShim::ContainerExited {
                 run: run.clone(),
                 exit: exit.clone(),
             });
+        }
+    }
+
+    pub(super) fn kill(&mut self, run: &RunId, signal: i32) -> Response {
+        let Some(container) = self.containers.iter().find(|c| c.status.run == *run) else {
+            return Response::NotRunning;
+        };
+        let Ok(signal) = nix::sys::signal::Signal::try_from(signal) else {
+            return Response::Failed(format!("there is no signal {signal}"));
+        };
+        match container.pid.map(|pid| kill(Pid::from_raw(pid), signal)) {
+            None | Some(Ok(()) | Err(nix::Error::ESRCH)) => Response::Done,
+            Some(Err(error)) => Response::Failed(format!("sending {signal}: {error}")),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Taking away: one run, or the whole pod.
 
-use super::{Purpose, Server};
+use super::Server;
+use super::launches::Purpose;
 use crate::runtime::protocol::Response;
 use crate::runtime::types::{ContainerState, RunId};
 use nix::mount::{MntFlags, umount2};

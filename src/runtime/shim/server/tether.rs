@@ -1,7 +1,8 @@
 //! Processes that die with the connection that asked for them: whoever started a probe's command and gave up on it, or
 //! died, leaves nothing running.
 
-use super::{Purpose, Server};
+use super::Server;
+use super::launches::Purpose;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 

@@ -5,6 +5,7 @@ use super::*;
 use crate::client::Client;
 use crate::client::https::HttpsDoor;
 use crate::client::kubeconfig::Endpoint;
+use crate::streaming::channel::V5;
 use axum::extract::ws::{Message as Frame, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 use axum::routing::get;
@@ -29,7 +30,7 @@ fn client(address: SocketAddr) -> Client {
 
 async fn command(upgrade: WebSocketUpgrade) -> Response {
     upgrade
-        .protocols([channel::PROTOCOL])
+        .protocols([V5])
         .on_upgrade(|mut socket: WebSocket| async move {
             let frame = |channel: u8, text: &str| {
                 let mut bytes = vec![channel];
@@ -46,10 +47,10 @@ async fn command(upgrade: WebSocketUpgrade) -> Response {
 async fn the_exit_code_comes_back() {
     let address = serve(axum::Router::new().route("/exec", get(command))).await;
     let query = [("command", "ls".to_owned())];
-    let socket = socket::open(&client(address), "/exec", &query)
+    let socket = socket::open(&client(address), "/exec", &query, V5)
         .await
         .unwrap();
-    let finish = run_streams(socket, false, false).await.unwrap();
+    let finish = with_terminal(socket, false, false).await.unwrap();
     assert_eq!(finish, Finish::Exit(3));
 }
 
@@ -64,7 +65,7 @@ async fn a_server_that_does_not_upgrade_is_named() {
         ),
         ("/absent", "404"),
     ] {
-        let error = socket::open(&client(address), path, &[])
+        let error = socket::open(&client(address), path, &[], V5)
             .await
             .err()
             .unwrap();
@@ -76,10 +77,12 @@ async fn a_server_that_does_not_upgrade_is_named() {
 async fn a_connection_that_ends_early_is_an_error() {
     let quick = |upgrade: WebSocketUpgrade| async move {
         upgrade
-            .protocols([channel::PROTOCOL])
+            .protocols([V5])
             .on_upgrade(|socket: WebSocket| async move { drop(socket) })
     };
     let address = serve(axum::Router::new().route("/exec", get(quick))).await;
-    let socket = socket::open(&client(address), "/exec", &[]).await.unwrap();
-    assert!(run_streams(socket, false, false).await.is_err());
+    let socket = socket::open(&client(address), "/exec", &[], V5)
+        .await
+        .unwrap();
+    assert!(with_terminal(socket, false, false).await.is_err());
 }

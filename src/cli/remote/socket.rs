@@ -1,8 +1,8 @@
 //! The WebSocket to a container: upgraded from a request through the client's door (RFC 6455).
 
-use super::channel::PROTOCOL;
 use crate::cli::connect::request;
 use crate::client::Client;
+use crate::streaming::channel::MESSAGE_BYTES_MAX;
 use anyhow::Context;
 use axum::body::Body;
 use http::{HeaderName, Method, StatusCode, header};
@@ -15,13 +15,12 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 pub type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
-/// Largest message from the server: far above what one read of a pipe gives.
-const MESSAGE_BYTES_MAX: usize = 1 << 20;
-
+/// Upgrades to a WebSocket with `protocol`.
 pub async fn open(
     client: &Client,
     path: &str,
     query: &[(&str, String)],
+    protocol: &str,
 ) -> Result<Socket, anyhow::Error> {
     let key = generate_key();
     let headers: [(HeaderName, &str); 5] = [
@@ -29,7 +28,7 @@ pub async fn open(
         (header::UPGRADE, "websocket"),
         (header::SEC_WEBSOCKET_VERSION, "13"),
         (header::SEC_WEBSOCKET_KEY, &key),
-        (header::SEC_WEBSOCKET_PROTOCOL, PROTOCOL),
+        (header::SEC_WEBSOCKET_PROTOCOL, protocol),
     ];
     let request = request(Method::GET, path, query, &headers, Body::empty())?;
     let mut response = client.request(request).await?;
@@ -50,8 +49,8 @@ pub async fn open(
         "unable to upgrade connection: the answer belongs to another request"
     );
     anyhow::ensure!(
-        answered(header::SEC_WEBSOCKET_PROTOCOL) == PROTOCOL,
-        "unable to upgrade connection: the server does not speak {PROTOCOL}"
+        answered(header::SEC_WEBSOCKET_PROTOCOL) == protocol,
+        "unable to upgrade connection: the server does not speak {protocol}"
     );
     let upgraded = hyper::upgrade::on(&mut response)
         .await
