@@ -8,10 +8,11 @@ pub mod record;
 
 use crate::api::{self, Api, NodeDoor, User};
 use crate::client::Client;
-use crate::image::Images;
+use crate::image::{ConfigFiles, Images};
 use crate::kubelet::static_pods::StaticPods;
 use crate::kubelet::{Kubelet, KubeletConfig, Parts, Settings};
 use crate::mesh::identity;
+use crate::mesh::signing::SigningKey;
 use crate::network::{Network, NetworkConfig, PodCidr};
 use crate::profile::Profile;
 use crate::raft::Raft;
@@ -22,7 +23,7 @@ use base64::Engine as _;
 use futures::future::BoxFuture;
 use http::{Request, Response, StatusCode};
 use record::HostRecord;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -46,6 +47,10 @@ pub struct NodeConfig {
     pub pod_cidr: PodCidr,
     pub cgroup_root: String,
     pub profile: Profile,
+    /// Containers that say nothing get the seccomp profile `RuntimeDefault`.
+    pub seccomp_default: bool,
+    /// Sysctls that pods may set beside the safe ones.
+    pub allowed_unsafe_sysctls: Vec<String>,
     /// Files of static pods.
     pub manifest_dir: Option<PathBuf>,
     /// What is kept back from pods and when they are given up.
@@ -144,7 +149,8 @@ impl Node {
         record.write(&config.data_dir)?;
         let listener = bind(config.listen)?;
         let port = listener.local_addr()?.port();
-        let authority = identity::Authority::open(&config.data_dir.join("pki"))?;
+        let pki = config.data_dir.join("pki");
+        let authority = identity::Authority::open(&pki)?;
         let server = authority.server(&server_names(&config))?;
         let tls = authority.server_config(&server)?;
         self.write_kubeconfig(&authority, &config, port)?;
@@ -153,35 +159,59 @@ impl Node {
             node_name: config.node_name.clone(),
             kubelet: Arc::default(),
         };
+        let root_certificate_pem = authority.certificate_pem().to_owned();
         let api = Api::new(
             self.raft.store.clone(),
             self.raft.writer.clone(),
             Arc::new(own.clone()),
+            api::Identity {
+                signing_key: Arc::new(SigningKey::open(&pki)?),
+                root_certificate_pem: root_certificate_pem.clone(),
+                address: SocketAddr::new(config.advertise, port),
+            },
         );
         api::bootstrap::bootstrap(&api)
             .await
             .map_err(|why| anyhow::anyhow!("the first objects: {why}"))?;
         self.run(
             "api",
-            api::server::serve(api.clone(), listener, tls, self.stop.child_token()),
+            api::server::serve(api.clone(), listener, tls.clone(), self.stop.child_token()),
         );
 
         let client = |name: &str, groups: &[&str]| {
-            let groups = groups.iter().map(|&group| group.to_owned()).collect();
+            let groups = [groups, &[api::AUTHENTICATED]].concat();
             Client::new(api.door(User {
                 name: name.to_owned(),
-                groups,
+                groups: groups.into_iter().map(str::to_owned).collect(),
+                ..User::default()
             }))
         };
         let (runtime, events) =
             Runtime::open(record.runtime(&config.data_dir, executable.clone())).await?;
         let network = Network::open(record.network.clone()).await?;
+        // Pods come in by the bridge. A server that cannot be reached from there gets a second socket there.
+        let (server, unreachable) = match config.listen.ip() {
+            address if address.is_unspecified() => (network.gateway(), false),
+            IpAddr::V4(address) if !address.is_loopback() => (address, false),
+            _ => (network.gateway(), true),
+        };
+        let server = SocketAddrV4::new(server, port);
+        if unreachable {
+            let listener = bind(server.into())?;
+            self.run(
+                "api for pods",
+                api::server::serve(api.clone(), listener, tls, self.stop.child_token()),
+            );
+        }
+        let service = SocketAddrV4::new(api::bootstrap::API_ADDRESS, api::bootstrap::API_PORT);
+        network.lead_to_api(service, server).await?;
         let (directory, images_profile) = (
             config.data_dir.join("images"),
             config.profile.images.clone(),
         );
+        let files = ConfigFiles::of_node(&config.data_dir);
         let images = tokio::task::spawn_blocking(move || {
-            Images::open(&directory, &images_profile, &executable)
+            Images::open(&directory, &images_profile, &executable, files)
         })
         .await??;
         let parts = Parts {
@@ -201,6 +231,9 @@ impl Node {
             pods_dir: config.data_dir.join("pods"),
             run_dir: config.run_dir.join("kubelet"),
             profile: config.profile,
+            seccomp_dir: config.data_dir.join("seccomp"),
+            seccomp_default: config.seccomp_default,
+            allowed_unsafe_sysctls: config.allowed_unsafe_sysctls,
             static_pods: config.manifest_dir.map(|dir| StaticPods {
                 dir,
                 complete: api::kinds::complete_static_pod,
@@ -216,9 +249,14 @@ impl Node {
             "scheduler",
             crate::scheduler::run(client("system:kube-scheduler", &[]), stop.clone()),
         );
+        let controllers = client("system:kube-controller-manager", &[]);
+        self.run(
+            "cluster-roles",
+            crate::controllers::cluster_roles::run(controllers.clone(), stop.clone()),
+        );
         self.run(
             "controllers",
-            crate::controllers::run(client("system:kube-controller-manager", &[]), stop.clone()),
+            crate::controllers::run(controllers, root_certificate_pem, stop.clone()),
         );
         let storage = crate::controllers::storage::run(
             client("system:kube-controller-manager", &[]),

@@ -37,6 +37,7 @@ impl Api {
         let generated = metadata::generate_name(&mut object);
         metadata::prepare_create(&mut object, Timestamp::now());
         kind.strategy.default(&mut object);
+        self.admit(kind, call.user, &mut object)?;
         kind.strategy.prepare_create(&mut object);
         let name = text(&object, "/metadata/name").to_owned();
         let mut errors = kind.strategy.validate(&object);
@@ -44,6 +45,7 @@ impl Api {
         if !errors.is_empty() {
             return Err(ApiError::invalid(kind, &name, &errors));
         }
+        self.check_grant(kind, call.user, None, &object)?;
         let json = self
             .insert(kind, object, generated, call.query.dry_run()?)
             .await?;
@@ -88,6 +90,7 @@ impl Api {
                 body: encoded.clone(),
                 expect: Expect::Absent,
             });
+            ops.extend(self.born_with(kind, &name)?);
             match self.parts.writer.commit(Txn { ops }).await? {
                 TxnOutcome::Committed { revision } => return Ok(fill(&encoded, revision)),
                 TxnOutcome::Conflict { key, .. } if key == object_key => {

@@ -2,7 +2,7 @@
 //! <https://kubernetes.io/docs/concepts/overview/kubernetes-api/#discovery-api>
 
 use super::body::api_version;
-use super::kinds::{Kind, Subresource};
+use super::kinds::{Kind, Subresource, token_request_kind};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -17,6 +17,9 @@ const VERBS: &[&str] = &[
     "watch",
 ];
 
+/// Reviews are answered, not stored.
+const VERBS_OF_REVIEWS: &[&str] = &["create"];
+
 /// Namespaces are deleted one by one (upstream).
 const VERBS_ONE_BY_ONE: &[&str] = &[
     "create", "delete", "get", "list", "patch", "update", "watch",
@@ -27,6 +30,8 @@ impl Kind {
     pub(super) fn verbs(&self) -> &'static [&'static str] {
         if self.group == super::kinds::metrics::GROUP {
             &["get", "list"]
+        } else if self.is_review() {
+            VERBS_OF_REVIEWS
         } else if self.group.is_empty() && self.plural == "namespaces" {
             VERBS_ONE_BY_ONE
         } else {
@@ -130,10 +135,16 @@ pub fn resources(kinds: &[Kind], group: &str, version: &str) -> Option<Value> {
         resources.push(resource);
         for &part in kind.subresources {
             let (name, verbs, of) = subresource(kind, part);
-            resources.push(json!({
+            let mut resource = json!({
                 "name": format!("{}/{name}", kind.plural), "singularName": "", "namespaced": kind.namespaced,
                 "kind": of, "verbs": verbs,
-            }));
+            });
+            if part == Subresource::Token {
+                let of = token_request_kind();
+                resource["group"] = of.group.into();
+                resource["version"] = of.version.into();
+            }
+            resources.push(resource);
         }
     }
     let group_version = if group.is_empty() {
@@ -164,6 +175,7 @@ fn subresource(
             "NodeProxyOptions",
         ),
         Subresource::Finalize => ("finalize", &["update"], kind.kind),
+        Subresource::Token => ("token", &["create"], "TokenRequest"),
         Subresource::EphemeralContainers => (
             "ephemeralcontainers",
             &["get", "patch", "update"],
@@ -225,7 +237,11 @@ fn aggregated_resource(kind: &Kind) -> Value {
         .iter()
         .map(|&part| {
             let (name, verbs, of) = subresource(kind, part);
-            json!({"subresource": name, "responseKind": response(of), "verbs": verbs})
+            let mut answer = response(of);
+            if part == Subresource::Token {
+                answer["group"] = token_request_kind().group.into();
+            }
+            json!({"subresource": name, "responseKind": answer, "verbs": verbs})
         })
         .collect();
     if !parts.is_empty() {

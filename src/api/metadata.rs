@@ -142,15 +142,17 @@ pub fn generate_name(object: &mut Value) -> bool {
     while !base.is_char_boundary(end) {
         end -= 1;
     }
-    let mut name = base[..end].to_owned();
-    let mut random = rand::rng();
-    for _ in 0..GENERATED_LENGTH {
-        name.push(char::from(
-            GENERATED_ALPHABET[random.random_range(0..GENERATED_ALPHABET.len())],
-        ));
-    }
+    let name = format!("{}{}", &base[..end], random_suffix());
     metadata.insert("name".into(), name.into());
     true
+}
+
+/// The end of a generated name.
+pub fn random_suffix() -> String {
+    let mut random = rand::rng();
+    (0..GENERATED_LENGTH)
+        .map(|_| char::from(GENERATED_ALPHABET[random.random_range(0..GENERATED_ALPHABET.len())]))
+        .collect()
 }
 
 /// What an updated object keeps of the stored one; `generation` rises with the spec.

@@ -9,7 +9,9 @@
 //!
 //! It never knows about: sockets below [`server`], how a pod runs, which node is where.
 
-pub mod authorize;
+mod admission;
+mod authenticate;
+mod authorize;
 pub mod body;
 pub mod bootstrap;
 mod cluster_ip;
@@ -19,21 +21,28 @@ mod discovery;
 mod encode;
 pub mod expire_events;
 mod form;
+mod grants;
+mod impersonate;
 pub mod kinds;
 mod metadata;
 mod metrics;
 mod negotiate;
+mod node_limits;
 pub mod openapi;
 mod parts;
 pub mod patch;
 mod protobuf;
 mod query;
+pub mod rbac;
 mod read;
 pub mod request;
+mod reviews;
 pub mod server;
 pub mod status;
 pub mod table;
 mod telemetry;
+mod token_request;
+pub mod tokens;
 mod update;
 mod watch;
 
@@ -43,6 +52,7 @@ mod tests;
 pub use discovery::{GIT_VERSION, architecture};
 
 use crate::client::{ClientError, Door};
+use crate::mesh::signing::SigningKey;
 use crate::raft::Writer;
 use crate::store::{Key, Store};
 use axum::body::Body;
@@ -50,16 +60,41 @@ use futures::future::BoxFuture;
 use http::{HeaderMap, Method, Request, Response};
 use kinds::{Kind, Subresource};
 use query::Query;
+use rbac::PolicySource;
 use request::{ResourcePath, Target};
 use serde_json::{Value, json};
 use status::{ApiError, ApiResult, json_response, qualified};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use tokens::Verifier;
+
+/// The group of every user that was recognised.
+pub const AUTHENTICATED: &str = "system:authenticated";
 
 /// Who asks.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct User {
     pub name: String,
     pub groups: Vec<String>,
+    /// Empty where the credential has none (certificates).
+    pub uid: String,
+    /// What else the credential says, by upstream's keys.
+    pub extra: BTreeMap<String, Vec<String>>,
+}
+
+/// What every API server of a cluster shares, and where this one is found.
+pub struct Identity {
+    pub signing_key: Arc<SigningKey>,
+    /// The authority's certificate, for `kube-root-ca.crt`.
+    pub root_certificate_pem: String,
+    /// Where clients inside the cluster reach this server.
+    pub address: SocketAddr,
+}
+
+/// Audiences of tokens that are meant for the API.
+fn own_audiences() -> Vec<String> {
+    vec![tokens::ISSUER.to_owned()]
 }
 
 /// The way to a node's kubelet for `pods/log`, `pods/exec` and `nodes/proxy`: the request has the kubelet's own paths
@@ -81,6 +116,9 @@ struct Parts {
     nodes: Arc<dyn NodeDoor>,
     kinds: &'static [Kind],
     telemetry: telemetry::Telemetry,
+    identity: Identity,
+    tokens: Verifier,
+    policy: PolicySource,
 }
 
 /// One request on its way through the handlers.
@@ -89,6 +127,8 @@ struct Call<'a> {
     path: &'a ResourcePath,
     query: Query,
     headers: &'a HeaderMap,
+    /// `None`: anonymous.
+    user: Option<&'a User>,
 }
 
 impl Call<'_> {
@@ -126,14 +166,17 @@ fn prefix(kind: &Kind, namespace: Option<&str>) -> String {
 }
 
 impl Api {
-    pub fn new(store: Store, writer: Writer, nodes: Arc<dyn NodeDoor>) -> Api {
+    pub fn new(store: Store, writer: Writer, nodes: Arc<dyn NodeDoor>, identity: Identity) -> Api {
         Api {
             parts: Arc::new(Parts {
+                tokens: Verifier::new(store.clone(), identity.signing_key.clone()),
+                policy: PolicySource::new(store.clone()),
                 store,
                 writer,
                 nodes,
                 kinds: kinds::all(),
                 telemetry: telemetry::Telemetry::default(),
+                identity,
             }),
         }
     }
@@ -170,24 +213,11 @@ impl Api {
         request: Request<Body>,
     ) -> ApiResult<Response<Body>> {
         let target = Target::parse(request.uri().path());
-        if let Some(header) = request
-            .headers()
-            .keys()
-            .find(|name| name.as_str().starts_with("impersonate-"))
-        {
-            // Passed over, it would lend the caller's own rights to whom it names.
-            return Err(ApiError::forbidden(format!(
-                "impersonation is not supported (header {header}): send the request as yourself, without --as"
-            )));
-        }
-        authorize::authorize(
-            user.as_ref(),
-            &target,
-            verb(request.method(), &target),
-            request.uri().path(),
-        )?;
+        let user = self.impersonate(user, request.headers())?;
+        let asked = authorize::attributes(request.method(), &target, request.uri());
+        self.authorize(user.as_ref(), &asked)?;
         if let Target::Resource(path) = target {
-            return self.resource(&path, request).await;
+            return self.resource(user.as_ref(), &path, request).await;
         }
         if request.method() != Method::GET && request.method() != Method::HEAD {
             return Err(ApiError::method_not_allowed());
@@ -249,6 +279,18 @@ impl Api {
             Target::OpenApi(group_version) => {
                 openapi::document(kinds, group_version).ok_or_else(ApiError::no_resource)?
             }
+            Target::OpenIdConfiguration => {
+                tokens::jwt::configuration(&self.parts.identity.address.to_string())
+            }
+            Target::OpenIdKeys => {
+                let keys = tokens::jwt::key_set(&self.parts.identity.signing_key);
+                let mut response = json_response(200, keys.to_string());
+                response.headers_mut().insert(
+                    http::header::CONTENT_TYPE,
+                    http::HeaderValue::from_static("application/jwk-set+json"),
+                );
+                return Ok(response);
+            }
             Target::Resource(_) | Target::Unknown => return Err(ApiError::no_resource()),
         };
         Ok(json_response(200, value.to_string()))
@@ -256,6 +298,7 @@ impl Api {
 
     async fn resource(
         &self,
+        user: Option<&User>,
         path: &ResourcePath,
         request: Request<Body>,
     ) -> ApiResult<Response<Body>> {
@@ -292,10 +335,18 @@ impl Api {
             path,
             query,
             headers: &head.headers,
+            user,
         };
         if kind.group == kinds::metrics::GROUP {
             return if head.method == Method::GET && !call.query.flag("watch") {
                 self.metrics(&call).await
+            } else {
+                Err(ApiError::method_not_allowed())
+            };
+        }
+        if kind.is_review() {
+            return if head.method == Method::POST && path.name.is_none() {
+                self.review(&call, body::read(body).await?)
             } else {
                 Err(ApiError::method_not_allowed())
             };
@@ -317,6 +368,9 @@ impl Api {
                 if on_object =>
             {
                 self.replace(&call, part, body::read(body).await?).await
+            }
+            (Method::POST, Some(Subresource::Token)) => {
+                self.request_token(&call, body::read(body).await?)
             }
             (Method::PUT, Some(Subresource::Finalize)) => {
                 self.finalize(&call, body::read(body).await?).await
@@ -346,28 +400,11 @@ fn part_of(kind: &Kind, word: &str) -> Option<Subresource> {
         "portforward" => Subresource::PortForward,
         "proxy" => Subresource::Proxy,
         "finalize" => Subresource::Finalize,
+        "token" => Subresource::Token,
         "ephemeralcontainers" => Subresource::EphemeralContainers,
         _ => return None,
     };
     kind.subresources.contains(&part).then_some(part)
-}
-
-/// The verb of authorization.
-/// <https://kubernetes.io/docs/reference/access-authn-authz/authorization/#determine-the-request-verb>
-fn verb(method: &Method, target: &Target) -> &'static str {
-    let Target::Resource(path) = target else {
-        return "get";
-    };
-    match (method.as_str(), path.name.is_some()) {
-        ("GET" | "HEAD", true) => "get",
-        ("GET" | "HEAD", false) => "list",
-        ("POST", _) => "create",
-        ("PUT", _) => "update",
-        ("PATCH", _) => "patch",
-        ("DELETE", true) => "delete",
-        ("DELETE", false) => "deletecollection",
-        _ => "use",
-    }
 }
 
 /// Decodes what this server itself stored.

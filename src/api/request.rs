@@ -26,6 +26,10 @@ pub enum Target {
     OpenApiIndex,
     /// `/openapi/v3/{api/v1 | apis/group/version}`
     OpenApi(String),
+    /// `/.well-known/openid-configuration`
+    OpenIdConfiguration,
+    /// `/openid/v1/jwks`
+    OpenIdKeys,
     Resource(ResourcePath),
     Unknown,
 }
@@ -64,6 +68,8 @@ impl Target {
             ["api"] => Target::CoreVersions,
             ["apis"] => Target::Groups,
             ["apis", group] => Target::Group((*group).to_owned()),
+            [".well-known", "openid-configuration"] => Target::OpenIdConfiguration,
+            ["openid", "v1", "jwks"] => Target::OpenIdKeys,
             ["openapi", "v2"] => Target::OpenApiV2,
             ["openapi", "v3"] => Target::OpenApiIndex,
             ["openapi", "v3", rest @ ..] => Target::OpenApi(rest.join("/")),

@@ -1,6 +1,7 @@
-//! The API's socket: TLS, HTTP/1.1 and HTTP/2, and the user behind a client certificate.
+//! The API's socket: TLS, HTTP/1.1 and HTTP/2, and the user behind a client certificate or a token.
 
-use super::{Api, User};
+use super::Api;
+use super::authenticate::recognised;
 use crate::mesh::identity::holder;
 use axum::body::Body;
 use http::Request;
@@ -24,7 +25,8 @@ const CONNECTIONS_MAX: usize = 256;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Who shows no certificate may ask for health and version only; that takes no longer, and leaves the room to others.
+/// Who shows neither certificate nor token may ask for health and version only; that takes no longer, and leaves the
+/// room to others.
 const ANONYMOUS_TIME: Duration = Duration::from_mins(1);
 
 /// A peer that lost its power sends no farewell: HTTP/2 asks after it, so that its place becomes free.
@@ -36,9 +38,6 @@ const STREAMS_MAX: u32 = 250;
 
 /// Time for running requests after `stop`; watches and follows do not end by themselves.
 const DRAIN: Duration = Duration::from_millis(500);
-
-/// The group of every user that was recognised.
-const AUTHENTICATED: &str = "system:authenticated";
 
 /// Serves `api` on `listener` until `stop`.
 pub async fn serve(
@@ -91,21 +90,26 @@ async fn connection(api: Api, socket: TcpStream, acceptor: TlsAcceptor, stop: Ca
         .peer_certificates()
         .and_then(<[_]>::first)
         .and_then(holder)
-        .map(|holder| User {
-            name: holder.common_name,
-            groups: holder
-                .organisations
-                .into_iter()
-                .chain([AUTHENTICATED.to_owned()])
-                .collect(),
-        });
-    let anonymous = user.is_none();
+        .map(|holder| recognised(holder.common_name, holder.organisations));
+    let named = Arc::new(AtomicBool::new(user.is_some()));
+    let is_named = named.clone();
     let asked = Arc::new(AtomicBool::new(false));
     let has_asked = asked.clone();
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         has_asked.store(true, Ordering::Relaxed);
-        let (api, user) = (api.clone(), user.clone());
-        async move { Ok::<_, Infallible>(api.handle(user, request.map(Body::new)).await) }
+        let (api, certificate) = (api.clone(), user.clone());
+        let named = named.clone();
+        async move {
+            let mut request = request.map(Body::new);
+            let answer = match api.authenticate(certificate, &mut request) {
+                Ok(user) => {
+                    named.fetch_or(user.is_some(), Ordering::Relaxed);
+                    api.handle(user, request).await
+                }
+                Err(error) => error.into_response(),
+            };
+            Ok::<_, Infallible>(answer)
+        }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
@@ -129,7 +133,7 @@ async fn connection(api: Api, socket: TcpStream, acceptor: TlsAcceptor, stop: Ca
     };
     let outstayed = async {
         tokio::time::sleep(ANONYMOUS_TIME).await;
-        if !anonymous {
+        if is_named.load(Ordering::Relaxed) {
             std::future::pending::<()>().await;
         }
     };

@@ -130,6 +130,7 @@ impl Api {
         let kind = call.kind;
         let before = stored_value(&old.json)?;
         let object = prepared(kind, &before, object, part)?;
+        self.check_grant(kind, call.user, Some(&before), &object)?;
         self.commit(kind, key, old, &before, object, call.query.dry_run()?)
             .await
     }

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 /// Flags that choose a server; they may stand before or after the verb.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ClientArgs {
-    /// Kubeconfig file; default: $KUBECONFIG, ~/.kube/config, then this node's own.
+    /// Kubeconfig file; default: $KUBECONFIG, ~/.kube/config, this node's own; in a pod: its service account.
     #[arg(long, global = true, help_heading = "Server", value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
     /// Context of the kubeconfig; default: its current one.
@@ -48,6 +48,10 @@ impl ClientArgs {
             variable: std::env::var("KUBECONFIG").ok(),
             home: std::env::var_os("HOME").map(PathBuf::from),
             data_dir: Some(self.data_dir.clone()),
+            service: std::env::var("KUBERNETES_SERVICE_HOST")
+                .ok()
+                .zip(std::env::var("KUBERNETES_SERVICE_PORT").ok()),
+            pod_credentials: kubeconfig::POD_CREDENTIALS.into(),
         };
         let endpoint = kubeconfig::load(&sources, self.context.as_deref())?;
         Ok(Session {

@@ -40,7 +40,14 @@ pub struct Sources {
     pub home: Option<PathBuf>,
     /// `<data_dir>/admin.kubeconfig` is looked at last.
     pub data_dir: Option<PathBuf>,
+    /// Inside a pod, where there is no file: `KUBERNETES_SERVICE_HOST` and `KUBERNETES_SERVICE_PORT`.
+    pub service: Option<(String, String)>,
+    /// The directory that every pod finds its token in ([`POD_CREDENTIALS`]).
+    pub pod_credentials: PathBuf,
 }
+
+/// <https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/>
+pub const POD_CREDENTIALS: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// A server and how to speak to it. PEM parts are bytes of the file or of the embedded data.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -121,13 +128,45 @@ struct Context {
 
 /// Finds the files, merges them and resolves `context` (or the current one).
 pub fn load(sources: &Sources, context: Option<&str>) -> Result<Endpoint, KubeconfigError> {
+    let files = match find(sources) {
+        Err(nothing @ KubeconfigError::None(_)) => {
+            return in_pod(sources)?.ok_or(nothing);
+        }
+        files => files?,
+    };
     let mut merged = File::default();
-    for path in find(sources)? {
+    for path in files {
         let file = read(&path)?;
         let base = path.parent().unwrap_or(Path::new("."));
         merge(&mut merged, anchor(file, base));
     }
     resolve(merged, context)
+}
+
+/// The way from inside a pod; `None`: this is none.
+fn in_pod(sources: &Sources) -> Result<Option<Endpoint>, KubeconfigError> {
+    let Some((host, port)) = &sources.service else {
+        return Ok(None);
+    };
+    let token_path = sources.pod_credentials.join("token");
+    if !token_path.exists() {
+        return Ok(None);
+    }
+    let text = |path: &Path| {
+        read_bytes(path).map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned())
+    };
+    let host = if host.contains(':') {
+        format!("[{host}]")
+    } else {
+        host.clone()
+    };
+    Ok(Some(Endpoint {
+        server: format!("https://{host}:{port}"),
+        certificate_authority: Some(read_bytes(&sources.pod_credentials.join("ca.crt"))?),
+        token: Some(text(&token_path)?),
+        namespace: text(&sources.pod_credentials.join("namespace")).ok(),
+        ..Endpoint::default()
+    }))
 }
 
 fn find(sources: &Sources) -> Result<Vec<PathBuf>, KubeconfigError> {

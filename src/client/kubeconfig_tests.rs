@@ -127,3 +127,39 @@ fn files_are_looked_for_in_order_and_merged() {
         Err(KubeconfigError::None(_))
     ));
 }
+
+#[test]
+fn inside_a_pod_its_account_is_used() {
+    let directory = tempfile::tempdir().unwrap();
+    let sources = Sources {
+        service: Some(("10.43.0.1".to_owned(), "443".to_owned())),
+        pod_credentials: directory.path().to_owned(),
+        ..Sources::default()
+    };
+    assert!(matches!(
+        load(&sources, None),
+        Err(KubeconfigError::None(_))
+    ));
+    for (name, text) in [("token", "t\n"), ("ca.crt", "CA"), ("namespace", "crew")] {
+        std::fs::write(directory.path().join(name), text).unwrap();
+    }
+    assert_eq!(
+        load(&sources, None).unwrap(),
+        Endpoint {
+            server: "https://10.43.0.1:443".to_owned(),
+            certificate_authority: Some(b"CA".to_vec()),
+            token: Some("t".to_owned()),
+            namespace: Some("crew".to_owned()),
+            ..Endpoint::default()
+        }
+    );
+    // Outside of one there may be a token and no service.
+    let outside = Sources {
+        service: None,
+        ..sources
+    };
+    assert!(matches!(
+        load(&outside, None),
+        Err(KubeconfigError::None(_))
+    ));
+}

@@ -1,6 +1,7 @@
 //! Reconcilers: pure functions from a snapshot to actions, and the runner that feeds them.
 //!
-//! What comes in: namespaces, `default` ServiceAccounts and the ends of pods, watched through the client. What goes
+//! What comes in: namespaces, their `default` ServiceAccounts and root certificates, the ends of pods, and ClusterRoles,
+//! watched through the client. What goes
 //! out: creations, deletions and finalizations through the same client.
 //!
 //! Invariants: one key is worked on by one task at a time; a failure is tried again with back-off for as long as its
@@ -8,9 +9,11 @@
 //!
 //! It never knows about nodes, containers or how objects are stored.
 
+pub mod cluster_roles;
 mod namespace;
 pub mod node_taints;
 mod queue;
+mod root_ca;
 mod service_account;
 pub mod storage;
 
@@ -24,9 +27,10 @@ use crate::client::{Client, ClientError};
 use futures::StreamExt;
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::FuturesUnordered;
-use k8s_openapi::api::core::v1::{Namespace, Pod, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, ServiceAccount};
 use queue::WorkQueue;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -43,37 +47,47 @@ struct Snapshot {
     namespaces: BTreeMap<Key, Namespace>,
     /// Namespaces that have the ServiceAccount `default`.
     accounts: BTreeSet<Key>,
+    /// Namespaces that have the authority's certificate, and whether it is the right one.
+    authorities: BTreeMap<Key, root_ca::Found>,
 }
 
-/// Runs every controller until `stop`.
-pub async fn run(client: Client, stop: CancellationToken) {
+/// Runs every controller whose key is a namespace until `stop`; `certificate_pem` is the authority's.
+pub async fn run(client: Client, certificate_pem: String, stop: CancellationToken) {
+    let certificate_pem: Arc<str> = certificate_pem.into();
     let mut namespaces = informer::<Namespace>(&client, Scope::default());
     let named_default = Scope {
         field_selector: Some(format!("metadata.name={}", service_account::NAME)),
         ..Scope::default()
     };
     let mut accounts = informer::<ServiceAccount>(&client, named_default);
+    let named_root_ca = Scope {
+        field_selector: Some(format!("metadata.name={}", root_ca::NAME)),
+        ..Scope::default()
+    };
+    let mut authorities = informer::<ConfigMap>(&client, named_root_ca);
     let mut pods = informer::<Pod>(&client, Scope::default());
     let mut snapshot = Snapshot::default();
     let mut queue = WorkQueue::default();
     let mut work: FuturesUnordered<Work> = FuturesUnordered::new();
-    let mut accounts_known = false;
+    let (mut accounts_known, mut authorities_known) = (false, false);
     loop {
-        while accounts_known && work.len() < WORKERS_MAX {
+        let known = accounts_known && authorities_known;
+        while known && work.len() < WORKERS_MAX {
             let Some(key) = queue.take(Instant::now()) else {
                 break;
             };
             match snapshot.namespaces.get(&key) {
                 Some(namespace) => {
                     let exists = snapshot.accounts.contains(&key);
-                    work.push(reconcile(&client, namespace, exists));
+                    let authority = snapshot.authorities.get(&key);
+                    let found = authority.copied().unwrap_or(root_ca::Found::Missing);
+                    let certificate = certificate_pem.clone();
+                    work.push(reconcile(&client, namespace, exists, found, certificate));
                 }
                 None => queue.done(&key, Instant::now()),
             }
         }
-        let wake = queue
-            .wake()
-            .filter(|_| accounts_known && work.len() < WORKERS_MAX);
+        let wake = queue.wake().filter(|_| known && work.len() < WORKERS_MAX);
         tokio::select! {
             () = stop.cancelled() => return,
             Some(event) = namespaces.next() => {
@@ -84,6 +98,12 @@ pub async fn run(client: Client, stop: CancellationToken) {
             Some(event) = accounts.next() => {
                 accounts_known = true;
                 for key in snapshot.on_account(event) {
+                    queue.add(key, Instant::now());
+                }
+            }
+            Some(event) = authorities.next() => {
+                authorities_known = true;
+                for key in snapshot.on_authority(event, &certificate_pem) {
                     queue.add(key, Instant::now());
                 }
             }
@@ -109,15 +129,22 @@ pub async fn run(client: Client, stop: CancellationToken) {
     }
 }
 
-fn reconcile(client: &Client, namespace: &Namespace, account_exists: bool) -> Work {
+fn reconcile(
+    client: &Client,
+    namespace: &Namespace,
+    account_exists: bool,
+    authority: root_ca::Found,
+    certificate_pem: Arc<str>,
+) -> Work {
     let (client, namespace) = (client.clone(), namespace.clone());
     async move {
         let key = namespace.metadata.name.clone().unwrap_or_default();
-        let result = match service_account::run(&client, &namespace, account_exists).await {
-            Ok(()) => namespace::run(&client, &namespace).await,
-            Err(error) => Err(error),
+        let result = async {
+            service_account::run(&client, &namespace, account_exists).await?;
+            root_ca::run(&client, &namespace, authority, &certificate_pem).await?;
+            namespace::run(&client, &namespace).await
         };
-        (key, result)
+        (key, result.await)
     }
     .boxed()
 }
@@ -157,6 +184,30 @@ impl Snapshot {
             Event::Deleted(account) => {
                 let key = place(account);
                 self.accounts.remove(&key);
+                vec![key]
+            }
+        }
+    }
+
+    fn on_authority(&mut self, event: Event<ConfigMap>, certificate_pem: &str) -> Vec<Key> {
+        let place = |map: &ConfigMap| map.metadata.namespace.clone().unwrap_or_default();
+        let look = |map: &ConfigMap| root_ca::look(map, certificate_pem);
+        match event {
+            Event::Restarted(all) => {
+                self.authorities = all.iter().map(|map| (place(map), look(map))).collect();
+                self.namespaces.keys().cloned().collect()
+            }
+            Event::Applied(map) => {
+                let (key, found) = (place(&map), look(&map));
+                self.authorities.insert(key.clone(), found);
+                if found == root_ca::Found::Right {
+                    return Vec::new();
+                }
+                vec![key]
+            }
+            Event::Deleted(map) => {
+                let key = place(&map);
+                self.authorities.remove(&key);
                 vec![key]
             }
         }

@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 #[tokio::test]
-async fn accounts_are_made_and_an_empty_ending_namespace_is_finalized() {
+async fn accounts_and_certificates_are_made_and_an_empty_ending_namespace_is_finalized() {
     let namespaces = json!({"items": [
         {"metadata": {"name": "a", "resourceVersion": "1"}, "spec": {"finalizers": ["kubernetes"]}},
         {"metadata": {"name": "b", "resourceVersion": "1", "deletionTimestamp": "2026-01-01T00:00:00Z"},
@@ -18,17 +18,23 @@ async fn accounts_are_made_and_an_empty_ending_namespace_is_finalized() {
     let (client, mut told) = fake_door::client(&[
         ("/api/v1/namespaces", namespaces),
         ("/api/v1/serviceaccounts", json!({"items": []})),
+        ("/api/v1/configmaps", json!({"items": []})),
         ("/api/v1/pods", json!({"items": []})),
         ("/api/v1", discovery),
     ]);
     let stop = CancellationToken::new();
-    let running = tokio::spawn(super::run(client, stop.clone()));
-    let mut writes = [told.recv().await.unwrap(), told.recv().await.unwrap()];
+    let running = tokio::spawn(super::run(client, "certificate".into(), stop.clone()));
+    let mut writes = Vec::new();
+    for _ in 0..3 {
+        writes.push(told.recv().await.unwrap());
+    }
     writes.sort_by(|a, b| a.0.cmp(&b.0));
-    assert_eq!(writes[0].0, "POST /api/v1/namespaces/a/serviceaccounts");
-    assert_eq!(writes[0].1["metadata"]["name"], "default");
-    assert_eq!(writes[1].0, "PUT /api/v1/namespaces/b/finalize");
-    assert_eq!(writes[1].1["spec"]["finalizers"], json!([]));
+    assert_eq!(writes[0].0, "POST /api/v1/namespaces/a/configmaps");
+    assert_eq!(writes[0].1["data"]["ca.crt"], "certificate");
+    assert_eq!(writes[1].0, "POST /api/v1/namespaces/a/serviceaccounts");
+    assert_eq!(writes[1].1["metadata"]["name"], "default");
+    assert_eq!(writes[2].0, "PUT /api/v1/namespaces/b/finalize");
+    assert_eq!(writes[2].1["spec"]["finalizers"], json!([]));
     stop.cancel();
     running.await.unwrap();
 }

@@ -1,100 +1,79 @@
 //! One reader for plain, gzip and zstd streams, told apart by their first bytes.
 //!
 //! The media type is not asked: docker and containerd sniff too, because registries hold layers with wrong types.
+//! zstd:chunked is plain zstd of many frames with skippable ones between them.
 
+use super::zstd::ZstdReader;
 use flate2::bufread::MultiGzDecoder;
-use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
-use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 use std::io::{self, BufRead, BufReader, Read};
 
 const BUFFER_BYTES: usize = 32 * 1024;
 
-/// Largest zstd window accepted. It is held in memory; RFC 8878 asks for 8 MiB, image builders stay at or below that
-/// up to level 19, and a board must not spend more than this on one layer.
-const ZSTD_WINDOW_BYTES_MAX: u64 = 16 * 1024 * 1024;
-
 /// `inner` decompressed, whatever it is.
 pub(super) fn decompress<'a, R: Read + 'a>(inner: R) -> io::Result<Box<dyn Read + 'a>> {
-    let mut inner = BufReader::with_capacity(BUFFER_BYTES, inner);
-    let mut magic = [0; 4];
-    let mut known = 0;
-    // A network reader may give fewer bytes than asked.
-    while known < magic.len() {
-        match inner.read(&mut magic[known..])? {
-            0 => break,
-            count => known += count,
-        }
-    }
-    let start = io::Cursor::new(magic).take(known as u64);
-    let whole = BufReader::with_capacity(BUFFER_BYTES, start.chain(inner));
-    Ok(match magic {
-        [0x1f, 0x8b, _, _] => Box::new(MultiGzDecoder::new(whole)),
+    let inner = Peeked::new(BufReader::with_capacity(BUFFER_BYTES, inner))?;
+    Ok(match inner.start {
+        [0x1f, 0x8b, _, _] => Box::new(MultiGzDecoder::new(inner)),
         // A frame, or a skippable frame before it (RFC 8878, 3.1).
         [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] => {
-            Box::new(ZstdReader::new(whole))
+            Box::new(ZstdReader::new(inner))
         }
-        _ => Box::new(whole),
+        _ => Box::new(inner),
     })
 }
 
-/// All frames of a zstd stream; ruzstd's own reader stops after the first.
-struct ZstdReader<R> {
-    source: R,
-    decoder: FrameDecoder,
-    in_frame: bool,
+/// A reader whose first bytes have been looked at and come again.
+struct Peeked<R> {
+    start: [u8; 4],
+    known: usize,
+    at: usize,
+    inner: R,
 }
 
-impl<R: BufRead> ZstdReader<R> {
-    fn new(source: R) -> ZstdReader<R> {
-        let mut decoder = FrameDecoder::new();
-        decoder.set_max_window_size(ZSTD_WINDOW_BYTES_MAX);
-        ZstdReader {
-            source,
-            decoder,
-            in_frame: false,
-        }
-    }
-
-    /// Moves to the next frame with data; false at the end of the stream.
-    fn next_frame(&mut self) -> io::Result<bool> {
-        while !self.source.fill_buf()?.is_empty() {
-            match self.decoder.reset(&mut self.source) {
-                Ok(()) => return Ok(true),
-                Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
-                    length,
-                    ..
-                })) => {
-                    let mut frame = (&mut self.source).take(u64::from(length));
-                    if io::copy(&mut frame, &mut io::sink())? < u64::from(length) {
-                        return Err(io::ErrorKind::UnexpectedEof.into());
-                    }
-                }
-                Err(error) => return Err(io::Error::other(error)),
+impl<R: BufRead> Peeked<R> {
+    fn new(mut inner: R) -> io::Result<Peeked<R>> {
+        let mut start = [0; 4];
+        let mut known = 0;
+        // A network reader may give fewer bytes than asked.
+        while known < start.len() {
+            match inner.read(&mut start[known..])? {
+                0 => break,
+                count => known += count,
             }
         }
-        Ok(false)
+        Ok(Peeked {
+            start,
+            known,
+            at: 0,
+            inner,
+        })
     }
 }
 
-impl<R: BufRead> Read for ZstdReader<R> {
+impl<R: BufRead> Read for Peeked<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        loop {
-            if self.in_frame {
-                while self.decoder.can_collect() == 0 && !self.decoder.is_finished() {
-                    self.decoder
-                        .decode_blocks(&mut self.source, BlockDecodingStrategy::UptoBlocks(1))
-                        .map_err(io::Error::other)?;
-                }
-                let count = self.decoder.read(buf)?;
-                if count > 0 || buf.is_empty() {
-                    return Ok(count);
-                }
-                self.in_frame = false;
-            }
-            if !self.next_frame()? {
-                return Ok(0);
-            }
-            self.in_frame = true;
+        if self.at < self.known {
+            let count = (&self.start[self.at..self.known]).read(buf)?;
+            self.at += count;
+            return Ok(count);
+        }
+        self.inner.read(buf)
+    }
+}
+
+impl<R: BufRead> BufRead for Peeked<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.at < self.known {
+            return Ok(&self.start[self.at..self.known]);
+        }
+        self.inner.fill_buf()
+    }
+
+    fn consume(&mut self, amount: usize) {
+        if self.at < self.known {
+            self.at += amount;
+        } else {
+            self.inner.consume(amount);
         }
     }
 }

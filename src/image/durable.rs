@@ -41,12 +41,23 @@ pub(super) fn sync_tree(directory: &Path) -> Result<(), ImageError> {
     flush().map_err(|error| ImageError::io("flush", directory, error))
 }
 
-/// Free bytes for us on the disk of `path`.
+/// Left free by images: the cluster's own log must still be written when a card is full. On small disks a fiftieth.
+const RESERVE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Bytes that images may still take on the disk of `path`.
 pub(super) fn free_bytes(path: &Path) -> Result<u64, ImageError> {
     let stat = nix::sys::statvfs::statvfs(path)
         .map_err(|errno| ImageError::io("measure", path, errno.into()))?;
     #[allow(clippy::useless_conversion)] // Narrower on 32-bit boards.
-    Ok(u64::from(stat.blocks_available()) * u64::from(stat.fragment_size()))
+    let bytes = |blocks| u64::from(blocks) * u64::from(stat.fragment_size());
+    Ok(for_images(
+        bytes(stat.blocks_available()),
+        bytes(stat.blocks()),
+    ))
+}
+
+fn for_images(available_bytes: u64, total_bytes: u64) -> u64 {
+    available_bytes.saturating_sub(RESERVE_BYTES_MAX.min(total_bytes / 50))
 }
 
 /// A directory of this store's `tmp` that is removed when dropped.
@@ -77,6 +88,23 @@ impl Drop for Scratch {
                 tracing::warn!(path = %self.path.display(), %error, "temporary directory not removed");
             }
             _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn something_is_left_for_the_log() {
+        const MIB: u64 = 1024 * 1024;
+        for (available, total, left) in [
+            (1000 * MIB, 32_000 * MIB, 936 * MIB),
+            (10 * MIB, 32_000 * MIB, 0),
+            (100 * MIB, 500 * MIB, 90 * MIB),
+        ] {
+            assert_eq!(for_images(available, total), left);
         }
     }
 }

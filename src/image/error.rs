@@ -38,6 +38,14 @@ pub enum ImageError {
     },
     #[error("{what} cannot be read: {why}")]
     Malformed { what: String, why: String },
+    #[error("{what} cannot be run: media type {media_type:?}: {why}")]
+    MediaType {
+        what: String,
+        media_type: String,
+        why: String,
+    },
+    #[error("{path} is wrong: {why}; correct it, the next pull reads it again")]
+    Sources { path: PathBuf, why: String },
     #[error("the archive cannot be read: {why}; nothing of it was kept, make or copy it again")]
     Archive { why: String },
     #[error(
@@ -57,11 +65,11 @@ pub enum ImageError {
         limit: u64,
     },
     #[error(
-        "no space left on the disk of {path}; remove images (`coracle image rm`) or files and try again"
+        "no space left on device: the disk of {path} is full; remove images (`coracle image rm`) or files and try again"
     )]
     DiskFull { path: PathBuf },
     #[error(
-        "{what} needs at least {needed_bytes} bytes and the disk of {path} has {free_bytes} free; remove images (`coracle image rm`) or files and try again"
+        "no space left on device: {what} needs at least {needed_bytes} bytes and the disk of {path} has {free_bytes} free; remove images (`coracle image rm`) or files and try again"
     )]
     NoRoom {
         what: String,
@@ -71,6 +79,8 @@ pub enum ImageError {
     },
     #[error("image {reference} is in use by a container; delete its pods first")]
     InUse { reference: String },
+    #[error("image {reference} is pinned: garbage collection keeps it")]
+    Pinned { reference: String },
     #[error("no image {reference} on this node; `coracle image ls` lists what there is")]
     Absent { reference: String },
     #[error("HTTPS is not ready: no default rustls crypto provider is installed in this process")]

@@ -9,7 +9,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 /// The image's name.
-const NAME: &str = "coracle.local/hello:latest";
+pub(super) const NAME: &str = "coracle.local/hello:latest";
 
 /// Changes when the layer is made differently, so that nodes make it anew.
 const RECIPE: &str = "coracle hello layer 1";
@@ -40,7 +40,8 @@ pub(super) fn ensure(images: &Images, executable: &Path) -> Result<(), ImageErro
     let note = images.layers.read_note(NOTE).unwrap_or_default();
     let (noted, before) = note.split_once('\n').unwrap_or((&note, ""));
     let current = images.find(NAME)?;
-    if noted == stamp && current.is_some() {
+    let whole = |image: &super::Image| images.damaged_layer(image).is_none();
+    if noted == stamp && current.as_ref().is_some_and(whole) {
         return Ok(());
     }
 
@@ -59,7 +60,7 @@ pub(super) fn ensure(images: &Images, executable: &Path) -> Result<(), ImageErro
         .to_string();
     let layers = [diff_id];
     let _pin = images.pin(&layers);
-    if !images.layers.is_present(&layers[0]) {
+    if !images.layers.is_whole(&layers[0]) {
         let scratch = Scratch::new(&images.layers.tmp())?;
         fill(&scratch.path().join("fs"), executable, &metadata)?;
         images.layers.commit(&layers[0], scratch, bytes)?;

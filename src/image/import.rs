@@ -75,7 +75,7 @@ fn bring_in(
     let _pin = images.pin(&diff_ids);
     for (diff_id, (member, promised)) in diff_ids.iter().zip(&found.layers) {
         let digest = diff_id.to_string();
-        if images.layers.is_present(diff_id) {
+        if images.layers.is_whole(diff_id) {
             progress(Progress::Present { digest });
             continue;
         }

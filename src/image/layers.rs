@@ -1,6 +1,6 @@
 //! Unpacked layers on disk, one directory per diff id, whole or absent.
 //!
-//! `layers/<hex>/fs` is the layer's tree, `layers/<hex>/bytes` its size, `l/<short>` a symbolic link to the tree with
+//! `layers/<hex>/fs` is the layer's tree, `layers/<hex>/bytes` its size and number of top entries, `l/<short>` a symbolic link to the tree with
 //! a name so short that a hundred of them fit overlayfs' option page. A layer is unpacked under `tmp/`, verified,
 //! flushed, and only then renamed into place.
 
@@ -34,6 +34,13 @@ pub(super) struct Expected {
     pub transferred_bytes: u64,
 }
 
+/// What is noted beside a layer's tree: its bytes, and how many entries its top has.
+struct Note {
+    bytes: u64,
+    /// Layers of older versions do not say.
+    top: Option<usize>,
+}
+
 /// The layer directories of one store.
 #[derive(Debug)]
 pub(super) struct Layers {
@@ -59,8 +66,34 @@ impl Layers {
         self.dir.join("layers").join(diff_id.hex())
     }
 
-    pub fn is_present(&self, diff_id: &Digest) -> bool {
-        self.home(diff_id).is_dir()
+    /// The directory of everything.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Whether the layer is here with all that it had at its top: what deleted files and a dying card take away
+    /// shows there first, and looking costs one directory.
+    pub fn is_whole(&self, diff_id: &Digest) -> bool {
+        let Ok(noted) = self.note(diff_id) else {
+            return false;
+        };
+        match fs::read_dir(self.tree(diff_id)) {
+            Ok(entries) => noted.top.is_none_or(|top| entries.count() == top),
+            Err(_) => false,
+        }
+    }
+
+    /// Takes what is left of a damaged layer out of the way; its bytes go when the result is dropped.
+    pub fn discard(&self, diff_id: &Digest) -> Result<Option<Scratch>, ImageError> {
+        let home = self.home(diff_id);
+        if fs::symlink_metadata(&home).is_err() {
+            return Ok(None);
+        }
+        let scratch = Scratch::new(&self.tmp())?;
+        fs::rename(&home, scratch.path().join("old"))
+            .map_err(|error| ImageError::io("remove", &home, error))?;
+        sync_parent(&home)?;
+        Ok(Some(scratch))
     }
 
     /// The layer's tree.
@@ -70,13 +103,25 @@ impl Layers {
 
     /// Bytes of the layer's files.
     pub fn bytes(&self, diff_id: &Digest) -> Result<u64, ImageError> {
+        self.note(diff_id).map(|note| note.bytes)
+    }
+
+    fn note(&self, diff_id: &Digest) -> Result<Note, ImageError> {
         let path = self.home(diff_id).join("bytes");
         let text =
             fs::read_to_string(&path).map_err(|error| ImageError::io("read", &path, error))?;
-        text.trim().parse().map_err(|_| ImageError::Malformed {
-            what: path.display().to_string(),
-            why: "not a number".to_owned(),
-        })
+        let mut numbers = text.split_whitespace().map(str::parse);
+        match (numbers.next(), numbers.next()) {
+            (Some(Ok(bytes)), None) => Ok(Note { bytes, top: None }),
+            (Some(Ok(bytes)), Some(Ok(top))) => Ok(Note {
+                bytes,
+                top: usize::try_from(top).ok(),
+            }),
+            _ => Err(ImageError::Malformed {
+                what: path.display().to_string(),
+                why: "not a number".to_owned(),
+            }),
+        }
     }
 
     /// Unpacks `stream` as the layer `expected`; on any error nothing of it stays.
@@ -92,14 +137,20 @@ impl Layers {
     /// Moves a finished layer (`fs` inside `scratch`) into its place.
     pub fn commit(&self, diff_id: &Digest, scratch: Scratch, bytes: u64) -> Result<(), ImageError> {
         let path = scratch.path().join("bytes");
-        fs::write(&path, bytes.to_string())
+        let top = listing(&scratch.path().join("fs"))?.len();
+        fs::write(&path, format!("{bytes} {top}"))
             .map_err(|error| ImageError::io("write", &path, error))?;
         sync_tree(scratch.path())?;
         let home = self.home(diff_id);
+        let _damaged = if self.is_whole(diff_id) {
+            None
+        } else {
+            self.discard(diff_id)?
+        };
         match fs::rename(scratch.path(), &home) {
             Ok(()) => sync_parent(&home),
             // Somebody else was faster with the same, equally verified layer.
-            Err(_) if home.is_dir() => Ok(()),
+            Err(_) if self.is_whole(diff_id) => Ok(()),
             Err(error) => Err(ImageError::io("create", &home, error)),
         }
     }

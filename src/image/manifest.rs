@@ -18,6 +18,9 @@ pub(super) const LAYERS_MAX: usize = 127;
 #[serde(rename_all = "camelCase")]
 pub(super) struct Manifest {
     pub schema_version: u32,
+    /// OCI's older tools leave it out.
+    #[serde(default)]
+    pub media_type: String,
     /// Present in an image manifest.
     pub config: Option<Descriptor>,
     #[serde(default)]
@@ -100,6 +103,7 @@ impl Manifest {
     /// Reads a manifest or an index and checks its version.
     pub fn parse(bytes: &[u8], what: &str) -> Result<Manifest, ImageError> {
         let manifest: Manifest = parse(bytes, what)?;
+        super::media::check_manifest(&manifest.media_type, what)?;
         if manifest.schema_version != 2 {
             return Err(ImageError::Malformed {
                 what: what.to_owned(),

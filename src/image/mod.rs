@@ -9,42 +9,54 @@
 //! Invariants: a layer in `layers/` is whole, verified by both digests and durable, or it is not there. A record is
 //! written after its layers and removed before them; names come last and go first. Layers that a running pull or
 //! import counts on are pinned and not removed. No layer is ever in memory, and none on disk twice, but for the
-//! compressed spool of an archive while it is imported. Never known here: pods, containers, the API.
+//! compressed spool of an archive while it is imported. Credentials are kept in memory only. Never known here: pods,
+//! containers, the API.
 //!
 //! Layout of the directory: `layers/`, `l/` (short links), `images/`, `names.json`, `tmp/`; see `layers` and `records`.
 
 mod archive;
+mod compat32;
 mod decompress;
 mod digest;
 mod durable;
+mod entry;
 mod error;
+pub mod formats;
 mod hello;
 mod import;
+mod inventory;
 mod layers;
 mod manifest;
+mod media;
 mod platform;
 mod records;
 mod reference;
 mod registry;
-mod remote;
 mod rootfs;
+mod sources;
+mod sparse;
 mod tree;
 mod types;
 mod unpack;
 mod xattr;
+mod zstd;
 
 pub use error::ImageError;
-pub use types::{Credentials, Image, ImageConfig, Progress, RootFs};
+pub use inventory::Stock;
+pub use reference::Name;
+pub use sources::{ConfigFiles, Credentials, Keyring};
+pub use types::{Image, ImageConfig, Progress, RootFs};
 
 use crate::profile::ImageProfile;
 use digest::Digest;
 use durable::Scratch;
 use layers::Layers;
 use records::Records;
-use reference::Name;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// This node's images. Shared; all methods take `&self`.
 #[derive(Debug)]
@@ -53,7 +65,15 @@ pub struct Images {
     state: Mutex<State>,
     /// Layers being fetched, so that two pulls do not fetch the same one.
     fetching: registry::Fetching,
+    /// Layers of all pulls under way: each holds buffers.
+    layer_slots: Semaphore,
     layers_parallel: usize,
+    /// Longest silence of a registry.
+    stall: Duration,
+    files: ConfigFiles,
+    tokens: Arc<registry::Tokens>,
+    /// What the built-in image is made from.
+    executable: PathBuf,
 }
 
 #[derive(Debug)]
@@ -61,6 +81,8 @@ struct State {
     records: Records,
     /// How many running pulls and imports count on a layer.
     pins: BTreeMap<Digest, usize>,
+    /// When images were last used, by id.
+    uses: inventory::Uses,
 }
 
 /// Keeps layers from being swept until dropped.
@@ -71,15 +93,16 @@ struct Pin<'a> {
 
 impl Images {
     /// Opens `dir`, removes what an interrupted pull or import left behind, and adds the built-in
-    /// `coracle.local/hello` made from `executable`.
+    /// `coracle.local/hello` made from `executable`. `files` are read at each pull.
     pub fn open(
         dir: &Path,
         profile: &ImageProfile,
         executable: &Path,
+        files: ConfigFiles,
     ) -> Result<Arc<Images>, ImageError> {
         let layers = Layers::open(dir)?;
         let mut records = Records::open(dir)?;
-        for id in records.retain_whole(|layer| layers.is_present(layer))? {
+        for id in records.retain_whole(|layer| layers.is_whole(layer))? {
             tracing::warn!(image = %id, "image forgotten: a layer of it is missing; pull or import it again");
         }
         let images = Images {
@@ -87,10 +110,20 @@ impl Images {
             state: Mutex::new(State {
                 records,
                 pins: BTreeMap::new(),
+                uses: inventory::Uses::default(),
             }),
             fetching: registry::Fetching::default(),
+            layer_slots: Semaphore::new(profile.layers_parallel.max(1)),
             layers_parallel: profile.layers_parallel.max(1),
+            stall: Duration::from_millis(profile.stall_ms),
+            files,
+            tokens: Arc::default(),
+            executable: executable.to_owned(),
         };
+        // A mistake in them is told now, not only when the first image is wanted.
+        if let Err(error) = images.files.read() {
+            tracing::error!(%error, "no image can be pulled");
+        }
         hello::ensure(&images, executable)?;
         drop(images.sweep()?);
         Ok(Arc::new(images))
@@ -112,17 +145,18 @@ impl Images {
         self.state().records.list()
     }
 
-    /// Fetches what is missing. `progress` is called often and must be quick.
+    /// Fetches what is missing. `keyring` holds credentials beside the node's own. `progress` is called often and
+    /// must be quick.
     ///
     /// Needs rustls' process-wide default provider (`install_default`) and a tokio runtime.
     pub async fn pull(
         &self,
         reference: &str,
-        credentials: Option<&Credentials>,
+        keyring: &Keyring,
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<Image, ImageError> {
         let name = Name::parse(reference)?;
-        let result = registry::pull(self, &name, credentials, progress).await;
+        let result = registry::pull(self, &name, keyring, progress).await;
         if let Err(error) = &result
             && !error.is_passing()
         {
@@ -177,8 +211,23 @@ impl Images {
         self.sweep().map(drop)
     }
 
+    /// What of an image vanished from the disk: its first layer that is damaged or gone, by diff id. Pulling the image
+    /// again brings back just that.
+    pub fn damaged_layer(&self, image: &Image) -> Option<String> {
+        let whole = |layer: &&String| {
+            Digest::parse(layer, "layer").is_ok_and(|layer| self.layers.is_whole(&layer))
+        };
+        image.layers.iter().find(|layer| !whole(layer)).cloned()
+    }
+
+    /// Makes the built-in image again where it was damaged.
+    pub fn mend_built_in(&self) -> Result<(), ImageError> {
+        hello::ensure(self, &self.executable)
+    }
+
     /// Directories for a container's root filesystem, its writable part under `dir` (created).
     pub fn root_fs(&self, image: &Image, dir: &Path) -> Result<RootFs, ImageError> {
+        self.state().uses.used(&image.id, inventory::now_ms());
         rootfs::prepare(&self.layers, image, dir)
     }
 

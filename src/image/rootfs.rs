@@ -33,7 +33,7 @@ pub(super) fn prepare(layers: &Layers, image: &Image, dir: &Path) -> Result<Root
         if !seen.insert(diff_id) {
             continue;
         }
-        if !layers.is_present(diff_id) {
+        if !layers.is_whole(diff_id) {
             return Err(ImageError::Absent {
                 reference: image.id.clone(),
             });

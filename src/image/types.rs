@@ -33,13 +33,6 @@ pub struct Image {
     pub config: ImageConfig,
 }
 
-/// Basic credentials for a registry.
-#[derive(Clone)]
-pub struct Credentials {
-    pub username: String,
-    pub password: String,
-}
-
 /// Told while an image arrives.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(tag = "phase", rename_all = "camelCase")]

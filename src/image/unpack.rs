@@ -1,8 +1,13 @@
 //! One layer's tar stream becomes a directory that overlayfs can stack.
 //!
-//! Whiteouts `.wh.NAME` and `.wh..wh..opq` (image-spec, "Whiteouts") turn into overlayfs' own marks. Nothing is ever
-//! written outside the directory, and everything an archive can make large has a bound.
+//! What an entry asks for is decided in `entry`; here it is made. Whiteouts turn into overlayfs' own marks. Nothing is
+//! ever written outside the directory (`tree`), and everything an archive can make large has a bound.
 
+pub(super) use super::entry::{LAYER_BYTES_MAX, UnpackError};
+
+use super::durable::free_bytes;
+use super::entry::{self, Planned, Step};
+use super::sparse::Sparse;
 use super::tree::{self, InnerPath, Tree};
 use super::xattr;
 use nix::errno::Errno;
@@ -10,73 +15,36 @@ use nix::fcntl::AtFlags;
 use nix::sys::stat::{FchmodatFlags, Mode, SFlag, UtimensatFlags, fchmodat, utimensat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, fchownat};
-use std::cell::Cell;
 use std::ffi::{CString, OsStr};
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use tar::{Entry, EntryType, Header};
-
-/// Most entries of one layer; the largest public images have a few hundred thousand.
-const ENTRIES_MAX: u64 = 1_000_000;
-
-/// Most bytes one layer may become. A board's whole disk is rarely larger.
-pub(super) const LAYER_BYTES_MAX: u64 = 32 * 1024 * 1024 * 1024;
-
-/// Most bytes of headers that describe the next entry (long names, PAX records with attributes): Linux allows 64 KiB
-/// per attribute; the tar reader holds them in memory.
-const DESCRIPTION_BYTES_MAX: u64 = 1024 * 1024;
+use tar::Entry;
 
 const COPY_BUFFER_BYTES: usize = 64 * 1024;
 
-const OPAQUE: &std::ffi::CStr = c"trusted.overlay.opaque";
+/// Zeros in a row that become a hole: a file system's block. Images hold preallocated files, and a card should not
+/// wear out for them.
+const HOLE_BYTES: usize = 4096;
 
-/// Why unpacking ended early.
-#[derive(Debug)]
-pub(super) enum UnpackError {
-    /// The stream ended, is no tar archive, or its source failed.
-    Source(io::Error),
-    /// An entry that no sound image has.
-    Entry { path: PathBuf, why: String },
-    /// This machine's file system refused.
-    Disk { path: PathBuf, source: io::Error },
-}
+/// The disk's free space is looked at after so much.
+const MEASURE_BYTES: u64 = 16 * 1024 * 1024;
+
+const OPAQUE: &std::ffi::CStr = c"trusted.overlay.opaque";
 
 /// Unpacks `stream` into the empty directory `root`, at most `bytes_max` of file content; returns how much it was.
 pub(super) fn unpack(stream: impl Read, root: &Path, bytes_max: u64) -> Result<u64, UnpackError> {
-    let allowance = Cell::new(0);
-    let mut archive = tar::Archive::new(Allowance {
-        inner: stream,
-        left: &allowance,
-    });
     let mut unpacker = Unpacker {
         tree: Tree::open(root).map_err(|errno| disk(root, errno))?,
+        root: root.to_owned(),
         bytes: 0,
         bytes_max,
+        measured: 0,
         directory_times: Vec::new(),
         buffer: vec![0; COPY_BUFFER_BYTES],
     };
-    let mut entries = archive.entries().map_err(UnpackError::Source)?;
-    let mut count = 0;
-    loop {
-        allowance.set(DESCRIPTION_BYTES_MAX);
-        let Some(entry) = entries.next() else { break };
-        let mut entry = entry.map_err(UnpackError::Source)?;
-        allowance.set(u64::MAX);
-        count += 1;
-        if count > ENTRIES_MAX {
-            return Err(UnpackError::Entry {
-                path: PathBuf::new(),
-                why: format!("the layer has more than {ENTRIES_MAX} entries"),
-            });
-        }
-        unpacker.entry(&mut entry)?;
-        // Data of an entry that should have none.
-        let rest = (&mut entry).take(LAYER_BYTES_MAX);
-        io::copy(&mut { rest }, &mut io::sink()).map_err(UnpackError::Source)?;
-    }
+    entry::walk(stream, |planned, entry| unpacker.entry(planned, entry))?;
     unpacker.finish()
 }
 
@@ -87,74 +55,55 @@ fn disk(path: &Path, errno: Errno) -> UnpackError {
     }
 }
 
-/// Passes at most as many bytes as the owner of the cell allows: the tar crate reads descriptions of the next entry
-/// into memory without a bound of its own.
-struct Allowance<'a, R> {
-    inner: R,
-    left: &'a Cell<u64>,
-}
-
-impl<R: Read> Read for Allowance<'_, R> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if self.left.get() == 0 {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("a name or attribute is longer than {DESCRIPTION_BYTES_MAX} bytes"),
-            ));
-        }
-        let count = self.inner.read(buf)?;
-        self.left.set(self.left.get().saturating_sub(count as u64));
-        Ok(count)
-    }
-}
-
 struct Unpacker {
     tree: Tree,
+    root: PathBuf,
     bytes: u64,
     bytes_max: u64,
+    /// `bytes` when the disk was last looked at.
+    measured: u64,
     /// Making files changes their directory's time: set last, deepest last entry first.
-    directory_times: Vec<(InnerPath, u64)>,
+    directory_times: Vec<(InnerPath, i64)>,
     buffer: Vec<u8>,
 }
 
 impl Unpacker {
-    fn entry<R: Read>(&mut self, entry: &mut Entry<'_, R>) -> Result<(), UnpackError> {
-        let raw = entry.path().map_err(UnpackError::Source)?.into_owned();
-        let refuse = |why: &str| UnpackError::Entry {
-            path: raw.clone(),
-            why: why.to_owned(),
-        };
-        let path = InnerPath::parse(&raw).map_err(refuse)?;
-        let kind = entry.header().entry_type();
-        // A global header describes no file.
-        if kind.is_pax_global_extensions() {
-            return Ok(());
-        }
-        if path.is_root() {
-            if kind.is_dir() {
-                return self.metadata_of_directory(entry, &path);
-            }
-            return Err(refuse("the layer's root is not a directory"));
-        }
+    fn entry<R: Read>(
+        &mut self,
+        planned: &Planned,
+        entry: &mut Entry<'_, R>,
+    ) -> Result<(), UnpackError> {
+        let path = &planned.path;
         let at = |errno: Errno| disk(&path.whole(), errno);
+        match &planned.step {
+            Step::Skip => return Ok(()),
+            Step::Root => return self.metadata_of_directory(planned, entry),
+            _ => {}
+        }
         let parent = self.tree.directory(path.parent()).map_err(at)?;
-        if let Some(whited) = path.name().as_bytes().strip_prefix(b".wh.") {
-            return whiteout(&parent, OsStr::from_bytes(whited)).map_err(at);
+        match &planned.step {
+            Step::Opaque => {
+                let directory = tree::open_existing(&parent, OsStr::new("")).map_err(at)?;
+                return xattr::set(&directory, OPAQUE, b"y").map_err(at);
+            }
+            Step::Whiteout(hidden) => return whiteout(&parent, hidden).map_err(at),
+            _ => {}
         }
 
+        let is_directory = planned.step == Step::Directory;
         let existing = tree::stat(&parent, path.name()).map_err(at)?;
         let mut hides_lower = false;
         if let Some(existing) = existing
-            && !(kind.is_dir() && tree::kind(&existing) == SFlag::S_IFDIR)
+            && !(is_directory && tree::kind(&existing) == SFlag::S_IFDIR)
         {
             // The layer first hid what lay below, then put a directory of its own there.
-            hides_lower = kind.is_dir() && tree::is_whiteout(&existing);
+            hides_lower = is_directory && tree::is_whiteout(&existing);
             tree::remove(&parent, path.name()).map_err(at)?;
             self.tree.forget();
         }
 
-        match kind {
-            EntryType::Directory => {
+        match &planned.step {
+            Step::Directory => {
                 if existing.is_none_or(|stat| tree::kind(&stat) != SFlag::S_IFDIR) {
                     tree::make_directory(&parent, path.name()).map_err(at)?;
                 }
@@ -162,90 +111,132 @@ impl Unpacker {
                     let directory = tree::open_existing(&parent, path.name()).map_err(at)?;
                     xattr::set(&directory, OPAQUE, b"y").map_err(at)?;
                 }
-                self.metadata_of_directory(entry, &path)
+                self.metadata_of_directory(planned, entry)
             }
-            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
+            Step::File(sparse) => {
                 let file = tree::create_file(&parent, path.name()).map_err(at)?;
-                self.copy(entry, &file, &path)?;
-                metadata_of_file(entry, &parent, &path, Some(&file))
-            }
-            EntryType::Symlink => {
-                let target = link_target(entry).ok_or_else(|| refuse("a link without target"))?;
-                tree::make_symlink(&parent, path.name(), &target).map_err(at)?;
-                metadata_of_file(entry, &parent, &path, None)
-            }
-            EntryType::Link => {
-                let target = link_target(entry).ok_or_else(|| refuse("a link without target"))?;
-                let target = InnerPath::parse(&target).map_err(refuse)?;
-                if target.is_root() || target == path {
-                    return Err(refuse("a hard link to a directory or to itself"));
+                match sparse {
+                    None => self.copy(entry, &file, path)?,
+                    Some(sparse) => self.copy_sparse(sparse, entry, &file, path)?,
                 }
+                metadata_of_file(planned, &parent, Some((&file, entry)))
+            }
+            Step::Symlink(target) => {
+                tree::make_symlink(&parent, path.name(), target).map_err(at)?;
+                metadata_of_file::<R>(planned, &parent, None)
+            }
+            Step::HardLink(target) => {
                 let from = self.tree.directory(target.parent()).map_err(at)?;
                 match tree::stat(&from, target.name()).map_err(at)? {
                     Some(stat) if tree::kind(&stat) != SFlag::S_IFDIR => {}
-                    _ => return Err(refuse("a hard link to what is no file of this layer")),
+                    _ => {
+                        return Err(UnpackError::Entry {
+                            path: path.whole(),
+                            why: "a hard link to what is no file of this layer".to_owned(),
+                        });
+                    }
                 }
                 // The file has its metadata from its own entry.
                 tree::make_hard_link((&from, target.name()), (&parent, path.name())).map_err(at)
             }
-            EntryType::Char | EntryType::Block | EntryType::Fifo => {
-                let (node, device) = node(entry.header(), kind).map_err(UnpackError::Source)?;
-                tree::make_node(&parent, path.name(), node, device).map_err(at)?;
-                metadata_of_file(entry, &parent, &path, None)
+            Step::Fifo => {
+                tree::make_node(&parent, path.name(), SFlag::S_IFIFO, 0).map_err(at)?;
+                metadata_of_file::<R>(planned, &parent, None)
             }
-            // Sockets have no tar type of their own; anything unknown is passed over as tar(1) would warn and do.
-            other => {
-                tracing::debug!(path = %raw.display(), kind = ?other, "entry of unknown type skipped");
-                Ok(())
+            Step::Node { major, minor } => {
+                let device = nix::sys::stat::makedev((*major).into(), (*minor).into());
+                tree::make_node(&parent, path.name(), SFlag::S_IFCHR, device).map_err(at)?;
+                metadata_of_file::<R>(planned, &parent, None)
             }
+            Step::Skip | Step::Root | Step::Opaque | Step::Whiteout(_) => Ok(()),
         }
     }
 
-    fn copy<R: Read>(
+    fn count(&mut self, bytes: u64, path: &InnerPath) -> Result<(), UnpackError> {
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.bytes > self.bytes_max {
+            return Err(entry::too_large(path, self.bytes_max));
+        }
+        if self.bytes - self.measured >= MEASURE_BYTES {
+            self.measured = self.bytes;
+            if free_bytes(&self.root).is_ok_and(|free| free == 0) {
+                return Err(disk(&path.whole(), Errno::ENOSPC));
+            }
+        }
+        Ok(())
+    }
+
+    fn copy(
         &mut self,
-        entry: &mut Entry<'_, R>,
+        entry: &mut dyn Read,
         mut file: &File,
         path: &InnerPath,
     ) -> Result<(), UnpackError> {
+        let failed = |source| UnpackError::Disk {
+            path: path.whole(),
+            source,
+        };
+        let mut ends_in_hole = false;
         loop {
             let count = entry.read(&mut self.buffer).map_err(UnpackError::Source)?;
             if count == 0 {
-                return Ok(());
+                break;
             }
-            self.bytes += count as u64;
-            if self.bytes > self.bytes_max {
-                return Err(UnpackError::Entry {
-                    path: path.whole(),
-                    why: format!("the layer becomes larger than {} bytes", self.bytes_max),
-                });
+            self.count(count as u64, path)?;
+            let data = &self.buffer[..count];
+            ends_in_hole = count >= HOLE_BYTES && data.iter().all(|byte| *byte == 0);
+            if ends_in_hole {
+                file.seek(SeekFrom::Current(count as i64)).map_err(failed)?;
+            } else {
+                file.write_all(data).map_err(failed)?;
             }
-            file.write_all(&self.buffer[..count])
-                .map_err(|source| UnpackError::Disk {
-                    path: path.whole(),
-                    source,
-                })?;
         }
+        if ends_in_hole {
+            let end = file.stream_position().map_err(failed)?;
+            file.set_len(end).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    fn copy_sparse(
+        &mut self,
+        sparse: &Sparse,
+        entry: &mut dyn Read,
+        mut file: &File,
+        path: &InnerPath,
+    ) -> Result<(), UnpackError> {
+        let failed = |source| UnpackError::Disk {
+            path: path.whole(),
+            source,
+        };
+        let pieces = sparse.read_pieces(entry).map_err(UnpackError::Source)?;
+        // A file's length counts with its holes: whoever copies it fills them.
+        if sparse.size > self.bytes_max {
+            return Err(entry::too_large(path, self.bytes_max));
+        }
+        for piece in pieces {
+            file.seek(SeekFrom::Start(piece.offset)).map_err(failed)?;
+            let before = self.bytes;
+            self.copy(&mut entry.take(piece.bytes), file, path)?;
+            if self.bytes - before != piece.bytes {
+                return Err(UnpackError::Source(io::ErrorKind::UnexpectedEof.into()));
+            }
+        }
+        file.set_len(sparse.size).map_err(failed)
     }
 
     fn metadata_of_directory<R: Read>(
         &mut self,
+        planned: &Planned,
         entry: &mut Entry<'_, R>,
-        path: &InnerPath,
     ) -> Result<(), UnpackError> {
+        let path = &planned.path;
         let at = |errno| disk(&path.whole(), errno);
         let parent = self.tree.directory(path.parent()).map_err(at)?;
         let directory = tree::open_existing(&parent, path.name()).map_err(at)?;
-        let time = entry.header().mtime().map_err(UnpackError::Source)?;
-        let name = if path.is_root() {
-            OsStr::new(".")
-        } else {
-            path.name()
-        };
-        own_and_mode(entry.header(), &parent, name, true)
-            .map_err(UnpackError::Source)?
-            .map_err(at)?;
+        own_and_mode(planned, &parent, name_in(path), true).map_err(at)?;
         attributes(entry, &directory, path)?;
-        self.directory_times.push((path.clone(), time));
+        self.directory_times.push((path.clone(), planned.time));
         Ok(())
     }
 
@@ -253,30 +244,24 @@ impl Unpacker {
         for (path, time) in std::mem::take(&mut self.directory_times).into_iter().rev() {
             let at = |errno| disk(&path.whole(), errno);
             let parent = self.tree.directory(path.parent()).map_err(at)?;
-            let name = if path.is_root() {
-                OsStr::new(".")
-            } else {
-                path.name()
-            };
             // A later entry may have replaced it.
-            if tree::stat(&parent, name).map_err(at)?.is_some() {
-                set_time(&parent, name, time).map_err(at)?;
+            if tree::stat(&parent, name_in(&path)).map_err(at)?.is_some() {
+                set_time(&parent, name_in(&path), time).map_err(at)?;
             }
         }
         Ok(self.bytes)
     }
 }
 
-/// `hidden` is the name after `.wh.`.
+fn name_in(path: &InnerPath) -> &OsStr {
+    if path.is_root() {
+        OsStr::new(".")
+    } else {
+        path.name()
+    }
+}
+
 fn whiteout(parent: &OwnedFd, hidden: &OsStr) -> Result<(), Errno> {
-    if hidden == ".wh..opq" {
-        let directory = tree::open_existing(parent, OsStr::new(""))?;
-        return xattr::set(&directory, OPAQUE, b"y");
-    }
-    // Aufs' own records (`.wh..wh.plnk` and the like) describe nothing here.
-    if hidden.as_bytes().starts_with(b".wh.") || matches!(hidden.as_bytes(), b"" | b"." | b"..") {
-        return Ok(());
-    }
     match tree::stat(parent, hidden)? {
         None => tree::make_node(parent, hidden, SFlag::S_IFCHR, 0),
         // A whiteout hides lower layers only: this layer's directory stays, nothing shines through.
@@ -288,71 +273,41 @@ fn whiteout(parent: &OwnedFd, hidden: &OsStr) -> Result<(), Errno> {
 }
 
 fn metadata_of_file<R: Read>(
-    entry: &mut Entry<'_, R>,
+    planned: &Planned,
     parent: &OwnedFd,
-    path: &InnerPath,
-    file: Option<&File>,
+    file: Option<(&File, &mut Entry<'_, R>)>,
 ) -> Result<(), UnpackError> {
+    let path = &planned.path;
     let at = |errno| disk(&path.whole(), errno);
-    let has_mode = !entry.header().entry_type().is_symlink();
+    let has_mode = !matches!(planned.step, Step::Symlink(_));
     // Order matters: chown(2) clears set-user-id bits and file capabilities.
-    own_and_mode(entry.header(), parent, path.name(), has_mode)
-        .map_err(UnpackError::Source)?
-        .map_err(at)?;
-    if let Some(file) = file {
+    own_and_mode(planned, parent, path.name(), has_mode).map_err(at)?;
+    if let Some((file, entry)) = file {
         attributes(entry, file, path)?;
     }
-    let time = entry.header().mtime().map_err(UnpackError::Source)?;
-    set_time(parent, path.name(), time).map_err(at)
+    set_time(parent, path.name(), planned.time).map_err(at)
 }
 
-fn link_target<R: Read>(entry: &Entry<'_, R>) -> Option<PathBuf> {
-    let target = entry.link_name().ok()??.into_owned();
-    (!target.as_os_str().is_empty()).then_some(target)
-}
-
-fn node(header: &Header, kind: EntryType) -> io::Result<(SFlag, u64)> {
-    if kind == EntryType::Fifo {
-        return Ok((SFlag::S_IFIFO, 0));
-    }
-    let major = header.device_major()?.unwrap_or_default();
-    let minor = header.device_minor()?.unwrap_or_default();
-    let flag = if kind == EntryType::Block {
-        SFlag::S_IFBLK
-    } else {
-        SFlag::S_IFCHR
-    };
-    Ok((flag, nix::sys::stat::makedev(major.into(), minor.into())))
-}
-
-/// Outer error: the header; inner: the file system.
 fn own_and_mode(
-    header: &Header,
+    planned: &Planned,
     parent: &OwnedFd,
     name: &OsStr,
     has_mode: bool,
-) -> io::Result<Result<(), Errno>> {
-    let (Ok(uid), Ok(gid)) = (u32::try_from(header.uid()?), u32::try_from(header.gid()?)) else {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "a user or group id does not fit 32 bits",
-        ));
-    };
-    let mode = header.mode()?;
+) -> Result<(), Errno> {
     let parent = Some(parent.as_raw_fd());
-    let owned = fchownat(
+    fchownat(
         parent,
         name,
-        Some(Uid::from_raw(uid)),
-        Some(Gid::from_raw(gid)),
+        Some(Uid::from_raw(planned.uid)),
+        Some(Gid::from_raw(planned.gid)),
         AtFlags::AT_SYMLINK_NOFOLLOW,
-    );
-    if owned.is_err() || !has_mode {
-        return Ok(owned);
+    )?;
+    if !has_mode {
+        return Ok(());
     }
     // `name` was made or checked just now and is no symbolic link, so following is safe here.
-    let mode = Mode::from_bits_truncate(mode & 0o7777);
-    Ok(fchmodat(parent, name, mode, FchmodatFlags::FollowSymlink))
+    let mode = Mode::from_bits_truncate(planned.mode);
+    fchmodat(parent, name, mode, FchmodatFlags::FollowSymlink)
 }
 
 /// `security.capability` and users' attributes from PAX records `SCHILY.xattr.*`.
@@ -369,15 +324,19 @@ fn attributes<R: Read>(
         let Some(name) = extension.key_bytes().strip_prefix(b"SCHILY.xattr.") else {
             continue;
         };
-        // `trusted.` belongs to this machine: an image could forge overlayfs' marks with it.
-        if name.starts_with(b"trusted.") {
-            continue;
-        }
         let Ok(name) = CString::new(name) else {
             continue;
         };
+        // `trusted.` belongs to this machine: an image could forge overlayfs' marks with it. So do the labels and
+        // hashes of its security modules.
+        let is_foreign = name.as_bytes().starts_with(b"trusted.")
+            || name.as_bytes().starts_with(b"security.")
+                && name.as_c_str() != c"security.capability";
+        if is_foreign {
+            continue;
+        }
         match xattr::set(file, &name, extension.value_bytes()) {
-            // Labels of a security module that this kernel or file system lacks mean nothing here.
+            // What this file system cannot hold is lost, as containerd has it; lost capabilities would surprise.
             Ok(()) => {}
             Err(Errno::EOPNOTSUPP | Errno::EINVAL) if name.as_c_str() != c"security.capability" => {
             }
@@ -387,7 +346,8 @@ fn attributes<R: Read>(
     Ok(())
 }
 
-fn set_time(parent: &OwnedFd, name: &OsStr, seconds: u64) -> Result<(), Errno> {
+fn set_time(parent: &OwnedFd, name: &OsStr, seconds: i64) -> Result<(), Errno> {
+    #[allow(clippy::useless_conversion)] // Narrower on 32-bit boards.
     let time = TimeSpec::new(seconds.try_into().unwrap_or(0), 0);
     utimensat(
         Some(parent.as_raw_fd()),

@@ -1,7 +1,6 @@
 //! Images for containers: found, or pulled once however many pods ask for the same one.
 
-use crate::image::{Credentials, Image, ImageError, Images, Progress};
-use base64::Engine as _;
+use crate::image::{Image, ImageError, Images, Keyring, Progress};
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use k8s_openapi::api::core::v1::{Container, Secret};
@@ -9,9 +8,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
-
-/// Pulls at the same time: one slow registry must not hold up another, and more would only share a slow link.
-const PULLS_PARALLEL: usize = 2;
 
 /// Images under this name are made by the node itself; there is no registry to ask, whatever the pull policy.
 const BUILT_IN_PREFIX: &str = "coracle.local/";
@@ -25,6 +21,9 @@ pub struct Pulled {
     pub took_with_wait: Duration,
 }
 
+/// The image, and by whose credentials.
+type Key = (String, [u8; 32]);
+
 type Pull = Shared<BoxFuture<'static, Pulled>>;
 
 /// Clones share the queue.
@@ -32,16 +31,17 @@ type Pull = Shared<BoxFuture<'static, Pulled>>;
 pub struct Puller {
     images: Arc<Images>,
     slots: Arc<Semaphore>,
-    /// Pulls under way. Bounded by the pods that wait for them. The key carries the user, so that one pod's
-    /// credentials never serve another.
-    running: Arc<Mutex<HashMap<(String, String), Pull>>>,
+    /// Pulls under way. Bounded by the pods that wait for them. The key tells credentials apart, so that those of one
+    /// pod never serve another.
+    running: Arc<Mutex<HashMap<Key, Pull>>>,
 }
 
 impl Puller {
-    pub fn new(images: Arc<Images>) -> Puller {
+    /// At most `parallel` pulls at the same time.
+    pub fn new(images: Arc<Images>, parallel: usize) -> Puller {
         Puller {
             images,
-            slots: Arc::new(Semaphore::new(PULLS_PARALLEL)),
+            slots: Arc::new(Semaphore::new(parallel.max(1))),
             running: Arc::default(),
         }
     }
@@ -52,18 +52,13 @@ impl Puller {
 
     /// Pulls `reference`, or joins the pull of it that is under way. A pull goes on for the others when one who
     /// waits for it gives up, and stops when all did.
-    pub async fn pull(&self, reference: &str, credentials: Vec<Credentials>) -> Pulled {
-        let who = credentials
-            .iter()
-            .map(|c| format!("{}\0{}", c.username, c.password))
-            .collect::<Vec<_>>()
-            .join("\0");
-        let key = (reference.to_string(), who);
+    pub async fn pull(&self, reference: &str, keyring: Keyring) -> Pulled {
+        let key = (reference.to_string(), keyring.fingerprint());
         let pull = {
             let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
             running
                 .entry(key.clone())
-                .or_insert_with(|| self.start(reference.to_string(), credentials))
+                .or_insert_with(|| self.start(reference.to_string(), keyring))
                 .clone()
         };
         let waiter = Waiter {
@@ -76,7 +71,7 @@ impl Puller {
         pulled
     }
 
-    fn start(&self, reference: String, credentials: Vec<Credentials>) -> Pull {
+    fn start(&self, reference: String, keyring: Keyring) -> Pull {
         let images = self.images.clone();
         let slots = self.slots.clone();
         async move {
@@ -84,17 +79,10 @@ impl Puller {
             let _slot = slots.acquire_owned().await;
             let began = Instant::now();
             let ignore = |_: Progress| {};
-            let mut result = Err(String::new());
-            // Every set of credentials for the registry is tried, then none at all, as upstream's keyring does.
-            for credentials in credentials.iter().map(Some).chain([None]) {
-                result = images
-                    .pull(&reference, credentials, &ignore)
-                    .await
-                    .map_err(|e| e.to_string());
-                if result.is_ok() {
-                    break;
-                }
-            }
+            let result = images
+                .pull(&reference, &keyring, &ignore)
+                .await
+                .map_err(|e| e.to_string());
             Pulled {
                 result,
                 took: began.elapsed(),
@@ -109,7 +97,7 @@ impl Puller {
 /// Takes a pull off the list when it is over, or when its last waiter gives up (it stops then, and frees its slot).
 struct Waiter<'a> {
     puller: &'a Puller,
-    key: (String, String),
+    key: Key,
     pull: Option<Pull>,
 }
 
@@ -134,7 +122,10 @@ impl Drop for Waiter<'_> {
 #[derive(Debug)]
 pub enum Need {
     Present(Box<Image>),
-    Pull,
+    /// `lost` tells what of it was here and vanished from the disk.
+    Pull {
+        lost: Option<String>,
+    },
     /// `InvalidImageName`.
     Invalid(String),
     /// `ErrImageNeverPull`.
@@ -156,13 +147,29 @@ pub fn need(images: &Images, container: &Container) -> Need {
         Err(other) => return Need::Broken(other.to_string()),
     };
     let built_in = reference.starts_with(BUILT_IN_PREFIX);
+    let (found, lost) = match found.map(|image| (images.damaged_layer(&image), image)) {
+        None => (None, None),
+        Some((None, image)) => (Some(image), None),
+        Some((Some(layer), image)) => {
+            let lost = format!(
+                "Image \"{reference}\" is damaged: its layer {layer} vanished from this node's disk, in whole or in part; check the disk"
+            );
+            tracing::warn!(image = reference, layer, "image is damaged on disk");
+            // No registry has it.
+            let mended = built_in && images.mend_built_in().is_ok();
+            (mended.then_some(image), Some(lost))
+        }
+    };
     match (pull_policy(container), found) {
-        ("Never", None) => Need::Never(format!(
-            "Container image \"{reference}\" is not present with pull policy of Never"
-        )),
-        ("Always", found) if !built_in || found.is_none() => Need::Pull,
+        ("Never", None) => Need::Never(match lost {
+            None => {
+                format!("Container image \"{reference}\" is not present with pull policy of Never")
+            }
+            Some(lost) => lost,
+        }),
+        ("Always", found) if !built_in || found.is_none() => Need::Pull { lost },
         (_, Some(image)) => Need::Present(Box::new(image)),
-        (_, None) => Need::Pull,
+        (_, None) => Need::Pull { lost },
     }
 }
 
@@ -180,137 +187,73 @@ fn pull_policy(container: &Container) -> &str {
     }
 }
 
-/// The registry a reference names, in the form credentials are kept by: `docker.io` for Docker Hub.
-fn registry(reference: &str) -> &str {
-    match reference.split_once('/') {
-        Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => host,
-        _ => "docker.io",
-    }
-}
-
-/// The credentials `imagePullSecrets` hold for the registry of `reference`.
+/// The credentials `imagePullSecrets` hold, and the names of those that cannot be read.
 /// <https://kubernetes.io/docs/tasks/configure-pod-container/pull-image-private-registry/>
-pub fn credentials(secrets: &[Secret], reference: &str) -> Vec<Credentials> {
-    let wanted = registry(reference);
-    let mut found = Vec::new();
-    for data in secrets.iter().filter_map(|s| s.data.as_ref()) {
-        let auths = if let Some(json) = data.get(".dockerconfigjson") {
-            serde_json::from_slice::<serde_json::Value>(&json.0)
-                .ok()
-                .and_then(|v| v.get("auths").cloned())
-        } else if let Some(json) = data.get(".dockercfg") {
-            serde_json::from_slice(&json.0).ok()
-        } else {
-            None
+pub fn keyring(secrets: &[Secret]) -> (Keyring, Vec<String>) {
+    let mut keyring = Keyring::default();
+    let mut unreadable = Vec::new();
+    for secret in secrets {
+        let value = |key: &str| secret.data.as_ref().and_then(|data| data.get(key));
+        let read = match (value(".dockerconfigjson"), value(".dockercfg")) {
+            (Some(json), _) => keyring.add_docker_config(&json.0),
+            (None, Some(json)) => keyring.add_dockercfg(&json.0),
+            // A secret of another type says nothing about registries.
+            (None, None) => Ok(()),
         };
-        let Some(serde_json::Value::Object(auths)) = auths else {
-            continue;
-        };
-        for (server, auth) in &auths {
-            if matches_registry(server, wanted, reference)
-                && let Some(credentials) = parse_auth(auth)
-            {
-                found.push(credentials);
-            }
+        if let Err(error) = read {
+            let name = secret.metadata.name.clone().unwrap_or_default();
+            tracing::warn!(secret = name, %error, "image pull secret not read in full");
+            unreadable.push(name);
         }
     }
-    found
-}
-
-/// Servers are written as `https://index.docker.io/v1/`, `registry.example:5000` or `registry.example/team`.
-fn matches_registry(server: &str, wanted: &str, reference: &str) -> bool {
-    let bare = server
-        .strip_prefix("https://")
-        .or(server.strip_prefix("http://"))
-        .unwrap_or(server);
-    let bare = bare.trim_end_matches('/');
-    let (host, path) = bare.split_once('/').unwrap_or((bare, ""));
-    let host = match host {
-        "index.docker.io" | "registry-1.docker.io" => "docker.io",
-        other => other,
-    };
-    let path = if matches!(path, "v1" | "v2") {
-        ""
-    } else {
-        path
-    };
-    host == wanted && (path.is_empty() || reference.starts_with(&format!("{wanted}/{path}")))
-}
-
-fn parse_auth(auth: &serde_json::Value) -> Option<Credentials> {
-    let text = |key: &str| {
-        auth.get(key)
-            .and_then(|v| v.as_str())
-            .filter(|s| !s.is_empty())
-    };
-    if let (Some(username), Some(password)) = (text("username"), text("password")) {
-        return Some(Credentials {
-            username: username.to_string(),
-            password: password.to_string(),
-        });
-    }
-    let bytes = base64::engine::general_purpose::STANDARD
-        .decode(text("auth")?)
-        .ok()?;
-    let pair = String::from_utf8(bytes).ok()?;
-    let (username, password) = pair.split_once(':')?;
-    Some(Credentials {
-        username: username.to_string(),
-        password: password.to_string(),
-    })
+    (keyring, unreadable)
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use base64::Engine as _;
     use serde_json::json;
 
     #[test]
-    fn registries_and_policies() {
-        for (image, host, policy) in [
-            ("busybox", "docker.io", "Always"),
-            ("busybox:1.36", "docker.io", "IfNotPresent"),
-            ("busybox:latest", "docker.io", "Always"),
-            ("library/busybox", "docker.io", "Always"),
-            ("localhost:5000/x", "localhost:5000", "Always"),
-            ("ghcr.io/a/b:v1", "ghcr.io", "IfNotPresent"),
-            ("ghcr.io/a/b@sha256:00", "ghcr.io", "IfNotPresent"),
+    fn policies() {
+        for (image, policy) in [
+            ("busybox", "Always"),
+            ("busybox:1.36", "IfNotPresent"),
+            ("busybox:latest", "Always"),
+            ("localhost:5000/x", "Always"),
+            ("ghcr.io/a/b:v1", "IfNotPresent"),
+            ("ghcr.io/a/b@sha256:00", "IfNotPresent"),
         ] {
             let container = Container {
                 image: Some(image.to_string()),
                 ..Container::default()
             };
-            assert_eq!(
-                (registry(image), pull_policy(&container)),
-                (host, policy),
-                "{image}"
-            );
+            assert_eq!(pull_policy(&container), policy, "{image}");
         }
     }
 
     #[test]
-    fn docker_config_json() {
-        let config = json!({"auths": {
-            "https://index.docker.io/v1/": {"auth": "dTpw"},
-            "r.example:5000": {"username": "a", "password": "b"},
-            "r.example:5000/team": {"auth": "dDpx"},
-            "broken.example": {"auth": "%%%"}
-        }});
-        let secret: Secret = serde_json::from_value(json!({
-            "data": {".dockerconfigjson": base64::engine::general_purpose::STANDARD.encode(config.to_string())}
-        }))
-        .unwrap();
-        let found = |reference: &str| -> Vec<String> {
-            credentials(std::slice::from_ref(&secret), reference)
-                .into_iter()
-                .map(|c| format!("{}:{}", c.username, c.password))
-                .collect()
+    fn both_types_of_pull_secrets() {
+        let secret = |name: &str, key: &str, value: &str| -> Secret {
+            let value = base64::engine::general_purpose::STANDARD.encode(value);
+            serde_json::from_value(json!({"metadata": {"name": name}, "data": {key: value}}))
+                .unwrap()
         };
-        assert_eq!(found("busybox"), ["u:p"]);
-        assert_eq!(found("r.example:5000/x"), ["a:b"]);
-        assert_eq!(found("r.example:5000/team/x"), ["a:b", "t:q"]);
-        assert!(found("broken.example/x").is_empty());
-        assert!(found("other.example/x").is_empty());
+        let (keyring, unreadable) = keyring(&[
+            secret(
+                "new",
+                ".dockerconfigjson",
+                r#"{"auths": {"r.example": {"auth": "dTpw"}}}"#,
+            ),
+            secret("old", ".dockercfg", r#"{"s.example": {"auth": "dTpw"}}"#),
+            secret("opaque", "password", "x"),
+            secret("broken", ".dockerconfigjson", "{"),
+        ]);
+        for host in ["r.example", "s.example"] {
+            assert_eq!(keyring.lookup(host, "a").len(), 1, "{host}");
+        }
+        assert_eq!(unreadable, ["broken"]);
     }
 }

@@ -59,24 +59,22 @@ fn tail(path: &Path, bytes_max: u64) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The text of CRI log lines (`time stream tag text`); a first line cut by the tail is left out.
+/// The text of CRI log lines (`time stream tag text`); a first line cut by the tail is left out. What is tagged `P`
+/// had no line's end.
 fn log_text(lines: &str) -> String {
-    let texts: Vec<&str> = lines
+    let texts: Vec<String> = lines
         .lines()
         .filter_map(|line| {
             let mut parts = line.splitn(4, ' ');
             let stamp = parts.next()?;
             let stream = parts.next()?;
-            let _tag = parts.next()?;
+            let tag = parts.next()?;
+            let end = if tag.starts_with('P') { "" } else { "\n" };
             (stamp.contains('T') && matches!(stream, "stdout" | "stderr"))
-                .then(|| parts.next().unwrap_or_default())
+                .then(|| format!("{}{end}", parts.next().unwrap_or_default()))
         })
         .collect();
-    let mut text = texts[texts.len().saturating_sub(LOG_LINES_MAX)..].join("\n");
-    if !text.is_empty() {
-        text.push('\n');
-    }
-    text
+    texts[texts.len().saturating_sub(LOG_LINES_MAX)..].concat()
 }
 
 #[cfg(test)]
@@ -87,6 +85,7 @@ mod tests {
     fn text_of_a_log() {
         let log = "12Z stdout F cut\n2025-01-01T00:00:00.1Z stderr F bad thing\n2025-01-01T00:00:00.2Z stdout F \n";
         assert_eq!(log_text(log), "bad thing\n\n");
+        assert_eq!(log_text("2025-01-01T00:00:00.1Z stdout P DONE\n"), "DONE");
         assert_eq!(log_text(""), "");
     }
 }

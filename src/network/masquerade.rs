@@ -47,7 +47,7 @@ pub fn remove(table: &str) -> Result<(), NetworkError> {
     apply(&json!({"nftables": [{"add": this}, {"delete": this}]}))
 }
 
-fn apply(rules: &Value) -> Result<(), NetworkError> {
+pub(super) fn apply(rules: &Value) -> Result<(), NetworkError> {
     let program = NFT_PLACES
         .iter()
         .find(|place| Path::new(place).exists())

@@ -8,6 +8,7 @@
 //!
 //! It never knows about pods' objects, containers or the API: a uid and a pid are all it is told.
 
+mod api_service;
 mod bridge;
 mod cidr;
 mod lease;
@@ -20,7 +21,7 @@ pub use cidr::{CidrError, PodCidr};
 
 use lease::Leases;
 use netlink::Netlink;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use veth::Veth;
@@ -126,6 +127,21 @@ impl Network {
             mtu,
             leases: Mutex::new(leases),
         }))
+    }
+
+    /// The node's address on its pods' network.
+    pub fn gateway(&self) -> Ipv4Addr {
+        self.config.pod_cidr.gateway()
+    }
+
+    /// Leads what pods, and this node, send to `service` to the API server at `server`.
+    pub async fn lead_to_api(
+        &self,
+        service: SocketAddrV4,
+        server: SocketAddrV4,
+    ) -> Result<(), NetworkError> {
+        let config = self.config.clone();
+        blocking(move || api_service::install(&config, service, server)).await
     }
 
     /// Gives the network namespace of process `pid` an `eth0` with an address of this node's range, a default

@@ -116,6 +116,17 @@ pub fn check_label_value(value: &str) -> Result<(), String> {
     }
 }
 
+/// What can stand between two slashes of a path: names of roles and bindings.
+pub fn check_path_segment(name: &str) -> Result<(), String> {
+    if matches!(name, "." | "..") {
+        return Err(format!("may not be '{name}'"));
+    }
+    match name.chars().find(|c| matches!(c, '/' | '%')) {
+        Some(found) => Err(format!("may not contain '{found}'")),
+        None => Ok(()),
+    }
+}
+
 /// A key of a ConfigMap or Secret: it becomes a file name, so `.` and `..*` are refused.
 pub fn check_data_key(key: &str) -> Result<(), String> {
     if key.len() > SUBDOMAIN_LENGTH_MAX {

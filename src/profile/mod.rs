@@ -93,6 +93,33 @@ pub struct EvictionProfile {
 #[derive(Debug, Clone, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct ImageProfile {
-    /// Layers of one image fetched and unpacked at the same time.
+    /// Layers fetched and unpacked at the same time, of all images together: each holds some hundred KiB.
     pub layers_parallel: usize,
+    /// Images pulled at the same time.
+    #[serde(default = "ImageProfile::pulls_parallel")]
+    pub pulls_parallel: usize,
+    /// Longest silence of a registry before the connection is given up and made anew, milliseconds.
+    #[serde(default = "ImageProfile::stall_ms")]
+    pub stall_ms: u64,
+}
+
+impl ImageProfile {
+    /// One slow registry must not hold up another; more would only share a slow link.
+    fn pulls_parallel() -> usize {
+        2
+    }
+
+    fn stall_ms() -> u64 {
+        30_000
+    }
+}
+
+impl Default for ImageProfile {
+    fn default() -> ImageProfile {
+        ImageProfile {
+            layers_parallel: 1,
+            pulls_parallel: ImageProfile::pulls_parallel(),
+            stall_ms: ImageProfile::stall_ms(),
+        }
+    }
 }

@@ -47,6 +47,11 @@ impl Watch {
         }
     }
 
+    /// The next change, if there is one already: never waits.
+    pub fn poll(&mut self) -> Result<Option<Change>, StoreError> {
+        self.advance()
+    }
+
     /// Everything up to this revision has been delivered by `next` (for bookmarks).
     pub fn progress(&self) -> Revision {
         self.progress

@@ -93,6 +93,16 @@ fn label_annotate_and_selectors() {
         .must();
     node.kubectl(&["-n", "labels", "annotate", "configmap", "a", "note=first"])
         .must_say("configmap/a annotated");
+    // The namespace was born with it, and it has no labels.
+    node.kubectl(&[
+        "-n",
+        "labels",
+        "label",
+        "configmap",
+        "kube-root-ca.crt",
+        "side=none",
+    ])
+    .must();
     let names = |selector: &str| {
         node.kubectl(&[
             "-n",
@@ -108,9 +118,9 @@ fn label_annotate_and_selectors() {
         .stdout
     };
     assert_eq!(names("side=port"), "configmap/a\nconfigmap/b\n");
-    assert_eq!(names("side in (starboard,none)"), "configmap/c\n");
-    assert_eq!(names("side!=port"), "configmap/c\n");
-    assert_eq!(names("side,side notin (port)"), "configmap/c\n");
+    assert_eq!(names("side in (starboard,aft)"), "configmap/c\n");
+    assert_eq!(names("side!=port,side!=none"), "configmap/c\n");
+    assert_eq!(names("side,side notin (port,none)"), "configmap/c\n");
     assert_eq!(names("!side"), "");
     let field = node
         .kubectl(&[
@@ -257,7 +267,8 @@ fn lists_come_in_pages() {
         ])
         .must()
         .stdout;
-    assert_eq!(names.lines().count(), 25);
+    // And the one that the namespace was born with.
+    assert_eq!(names.lines().count(), 26);
     let page = node
         .kubectl(&[
             "get",
@@ -268,7 +279,7 @@ fn lists_come_in_pages() {
         .stdout;
     let page: serde_json::Value = serde_json::from_str(&page).expect("JSON");
     assert_eq!(page["items"].as_array().expect("items").len(), 10);
-    assert_eq!(page["metadata"]["remainingItemCount"], 15);
+    assert_eq!(page["metadata"]["remainingItemCount"], 16);
     let token = page["metadata"]["continue"].as_str().expect("token");
     // A change between two pages does not show in the second: it is of the same revision.
     node.kubectl(&["-n", "pages", "delete", "configmap", "page-20"])
@@ -282,7 +293,7 @@ fn lists_come_in_pages() {
         .must()
         .stdout;
     let rest: serde_json::Value = serde_json::from_str(&rest).expect("JSON");
-    assert_eq!(rest["items"].as_array().expect("items").len(), 15);
+    assert_eq!(rest["items"].as_array().expect("items").len(), 16);
 }
 
 fn namespace_takes_its_objects_with_it() {

@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod access;
 mod kubectl;
 mod library;
 
@@ -28,5 +29,9 @@ pub fn namespace(name: &str) -> Arc<TestNode> {
 }
 
 fn main() -> ExitCode {
-    SHARED.run(&[("kubectl", kubectl::TESTS), ("library", library::TESTS)])
+    SHARED.run(&[
+        ("access", access::TESTS),
+        ("kubectl", kubectl::TESTS),
+        ("library", library::TESTS),
+    ])
 }

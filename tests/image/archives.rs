@@ -71,8 +71,20 @@ impl Layer {
         self.add(name, EntryType::Link, 0o644, Some(target), b"")
     }
 
+    /// 1:3, which as a character device is `/dev/null`.
     pub fn device(self, name: &str) -> Layer {
         self.add(name, EntryType::Char, 0o666, None, b"")
+    }
+
+    pub fn block_device(self, name: &str) -> Layer {
+        self.add(name, EntryType::Block, 0o666, None, b"")
+    }
+
+    /// PAX records for the entry that follows.
+    pub fn records(mut self, records: &[(&str, &str)]) -> Layer {
+        let records = records.iter().map(|(key, value)| (*key, value.as_bytes()));
+        self.0.append_pax_extensions(records).unwrap();
+        self
     }
 
     pub fn fifo(self, name: &str) -> Layer {
@@ -153,17 +165,29 @@ impl Oci {
         serde_json::json!({"mediaType": media_type, "digest": digest, "size": size})
     }
 
-    pub fn image(mut self, name: Option<&str>, arch: &str, form: Form, layers: &[Vec<u8>]) -> Oci {
-        let diff_ids: Vec<String> = layers.iter().map(|layer| digest(layer)).collect();
+    pub fn image(self, name: Option<&str>, arch: &str, form: Form, layers: &[Vec<u8>]) -> Oci {
         let suffix = match form {
             Form::Plain => "",
             Form::Gzip => "+gzip",
             Form::Zstd => "+zstd",
         };
         let layer_type = format!("application/vnd.oci.image.layer.v1.tar{suffix}");
+        self.image_of_type(name, arch, form, &layer_type, layers)
+    }
+
+    /// The same with layers that claim to be of another media type.
+    pub fn image_of_type(
+        mut self,
+        name: Option<&str>,
+        arch: &str,
+        form: Form,
+        layer_type: &str,
+        layers: &[Vec<u8>],
+    ) -> Oci {
+        let diff_ids: Vec<String> = layers.iter().map(|layer| digest(layer)).collect();
         let layers: Vec<_> = layers
             .iter()
-            .map(|layer| self.blob(&layer_type, compressed(form, layer)))
+            .map(|layer| self.blob(layer_type, compressed(form, layer)))
             .collect();
         let config = serde_json::json!({
             "architecture": arch, "os": "linux",
@@ -174,6 +198,17 @@ impl Oci {
             "application/vnd.oci.image.config.v1+json",
             serde_json::to_vec(&config).unwrap(),
         );
+        self.manifest(name, arch, &config, &layers);
+        self
+    }
+
+    fn manifest(
+        &mut self,
+        name: Option<&str>,
+        arch: &str,
+        config: &serde_json::Value,
+        layers: &[serde_json::Value],
+    ) {
         let manifest = serde_json::json!({
             "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
             "config": config, "layers": layers,
@@ -187,6 +222,34 @@ impl Oci {
             entry["annotations"] = serde_json::json!({"org.opencontainers.image.ref.name": name});
         }
         self.index.push(entry);
+    }
+
+    /// An image of gzip layers kept elsewhere, by diff id, digest and size.
+    pub fn image_of_blobs(
+        mut self,
+        name: &str,
+        arch: &str,
+        layers: &[(String, String, usize)],
+    ) -> Oci {
+        let diff_ids: Vec<&String> = layers.iter().map(|(diff_id, _, _)| diff_id).collect();
+        let config = serde_json::json!({
+            "architecture": arch, "os": "linux",
+            "rootfs": {"type": "layers", "diff_ids": diff_ids},
+        });
+        let config = self.blob(
+            "application/vnd.oci.image.config.v1+json",
+            serde_json::to_vec(&config).unwrap(),
+        );
+        let layers: Vec<_> = layers
+            .iter()
+            .map(|(_, digest, size)| {
+                serde_json::json!({
+                    "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip",
+                    "digest": digest, "size": size,
+                })
+            })
+            .collect();
+        self.manifest(Some(name), arch, &config, &layers);
         self
     }
 

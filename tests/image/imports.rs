@@ -398,9 +398,13 @@ fn the_built_in_image_follows_its_binary() {
     let open = |content: &[u8]| {
         std::fs::remove_file(&executable).ok();
         std::fs::write(&executable, content).unwrap();
-        let profile = coracle::profile::ImageProfile { layers_parallel: 1 };
-        let images =
-            coracle::image::Images::open(&dir.path().join("store"), &profile, &executable).unwrap();
+        let images = coracle::image::Images::open(
+            &dir.path().join("store"),
+            &coracle::profile::ImageProfile::default(),
+            &executable,
+            coracle::image::ConfigFiles::default(),
+        )
+        .unwrap();
         let hello = images.find("coracle.local/hello:latest").unwrap().unwrap();
         (hello.id, images.list().len())
     };

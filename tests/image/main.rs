@@ -2,8 +2,15 @@
 #![allow(clippy::unwrap_used)]
 
 mod archives;
+mod crashes;
+mod credentials;
 mod fake;
+mod formats;
 mod imports;
+mod memory;
+mod mirrors;
 mod pulls;
 mod registry;
 mod store;
+mod transfers;
+mod upkeep;

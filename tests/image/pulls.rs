@@ -1,11 +1,9 @@
 //! Pulling from a real registry.
 
 use crate::archives::{Form, Layer, Oci, arch, busybox_layers, compressed, digest};
-use crate::fake::FakeRegistry;
 use crate::registry::{PASSWORD, Registry};
 use crate::store::{Mounted, Store, Told, can_mount, has, names};
-use coracle::image::{Credentials, Image, ImageError};
-use std::sync::atomic::Ordering;
+use coracle::image::{Credentials, Image, ImageError, Keyring};
 
 /// False where a program is missing (said loudly). Also installs the process-wide TLS provider.
 fn ready() -> bool {
@@ -16,7 +14,7 @@ fn ready() -> bool {
 async fn pull(store: &Store, name: &str, told: &Told) -> Result<Image, ImageError> {
     store
         .images
-        .pull(name, None, &|progress| told.tell(progress))
+        .pull(name, &Keyring::default(), &|progress| told.tell(progress))
         .await
 }
 
@@ -122,13 +120,15 @@ async fn errors_say_what_is_wrong() {
         matches!(anonymous, ImageError::Unauthorized { .. }),
         "{anonymous}"
     );
-    let login = |password: &str| Credentials {
-        username: "tester".to_owned(),
-        password: password.to_owned(),
+    let login = |password: &str| {
+        Keyring::of(Credentials::Login {
+            username: "tester".to_owned(),
+            password: password.to_owned(),
+        })
     };
     let wrong = store
         .images
-        .pull(&name, Some(&login("nonsense")), &|_| {})
+        .pull(&name, &login("nonsense"), &|_| {})
         .await
         .unwrap_err();
     assert!(matches!(wrong, ImageError::Unauthorized { .. }), "{wrong}");
@@ -136,7 +136,7 @@ async fn errors_say_what_is_wrong() {
     let absent = registry.name("private/a:none");
     let missing = store
         .images
-        .pull(&absent, Some(&good), &|_| {})
+        .pull(&absent, &good, &|_| {})
         .await
         .unwrap_err();
     assert!(
@@ -152,11 +152,7 @@ async fn errors_say_what_is_wrong() {
     let middle = damaged.len() / 2;
     damaged[middle] ^= 1;
     std::fs::write(&file, damaged).unwrap();
-    let mismatch = store
-        .images
-        .pull(&name, Some(&good), &|_| {})
-        .await
-        .unwrap_err();
+    let mismatch = store.images.pull(&name, &good, &|_| {}).await.unwrap_err();
     match mismatch {
         ImageError::DigestMismatch {
             expected, found, ..
@@ -168,11 +164,7 @@ async fn errors_say_what_is_wrong() {
     }
     assert!(store.leftovers().is_empty(), "{:?}", store.leftovers());
     std::fs::write(&file, sound).unwrap();
-    let image = store
-        .images
-        .pull(&name, Some(&good), &|_| {})
-        .await
-        .unwrap();
+    let image = store.images.pull(&name, &good, &|_| {}).await.unwrap();
     assert_eq!(image.tags, [name]);
 
     let port = registry.port;
@@ -200,7 +192,7 @@ async fn pulls_at_the_same_time_share_their_layers() {
     let tasks: Vec<_> = (0..4)
         .map(|_| {
             let (images, name) = (store.images.clone(), name.clone());
-            tokio::spawn(async move { images.pull(&name, None, &|_| {}).await })
+            tokio::spawn(async move { images.pull(&name, &Keyring::default(), &|_| {}).await })
         })
         .collect();
     for task in tasks {
@@ -212,32 +204,4 @@ async fn pulls_at_the_same_time_share_their_layers() {
         "{}",
         registry.log()
     );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_registry_with_tokens_and_broken_transfers() {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let layers = busybox_layers();
-    let oci = Oci::default()
-        .image(
-            Some("a:1"),
-            "s390x",
-            Form::Gzip,
-            &[Layer::new().file("other", b"").tar()],
-        )
-        .image(Some("a:1"), arch(), Form::Gzip, &layers);
-    let fake = FakeRegistry::start(&oci).await;
-    let store = Store::new();
-    let told = Told::default();
-    // An index of two machines, each request under a bearer token that the registry's own realm gives.
-    let name = format!("127.0.0.1:{}/team/a:1", fake.port);
-    fake.cut.store(true, Ordering::SeqCst);
-    let error = pull(&store, &name, &told).await.unwrap_err();
-    assert!(matches!(error, ImageError::Unreachable { .. }), "{error}");
-    assert!(error.to_string().contains("broke off"), "{error}");
-    assert!(store.images.find(&name).unwrap().is_none());
-    fake.cut.store(false, Ordering::SeqCst);
-    let image = pull(&store, &name, &told).await.unwrap();
-    assert_eq!(image.layers.len(), 2);
-    assert!(fake.tokens.load(Ordering::SeqCst) >= 1);
 }

@@ -1,11 +1,14 @@
 //! A store in a temporary directory, and the overlay mount of an image in it.
 
-use coracle::image::{Image, ImageError, Images, Progress, RootFs};
+use coracle::image::{ConfigFiles, Image, ImageError, Images, Keyring, Progress, RootFs};
 use coracle::profile::ImageProfile;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+
+/// Long enough for a loaded machine to answer, short enough to wait for.
+pub const STALL_MS: u64 = 4_000;
 
 pub const EXECUTABLE: &str = "/bin/busybox";
 
@@ -53,6 +56,15 @@ impl Store {
         }
     }
 
+    /// Writes this node's `registries.yaml`, which the next pull reads.
+    pub fn configure(&self, registries: &str) {
+        std::fs::write(self.dir.path().join("registries.yaml"), registries).unwrap();
+    }
+
+    pub async fn pull(&self, name: &str) -> Result<Image, ImageError> {
+        self.images.pull(name, &Keyring::default(), &|_| {}).await
+    }
+
     /// As after a restart of the node.
     pub fn reopen(&mut self) {
         self.images = open(self.dir.path());
@@ -72,13 +84,17 @@ impl Store {
     }
 }
 
-fn open(dir: &Path) -> Arc<Images> {
-    Images::open(
-        dir,
-        &ImageProfile { layers_parallel: 3 },
-        Path::new(EXECUTABLE),
-    )
-    .unwrap()
+pub fn open(dir: &Path) -> Arc<Images> {
+    let profile = ImageProfile {
+        layers_parallel: 3,
+        stall_ms: STALL_MS,
+        ..ImageProfile::default()
+    };
+    let files = ConfigFiles {
+        registries: vec![dir.join("registries.yaml")],
+        docker: vec![dir.join("config.json")],
+    };
+    Images::open(dir, &profile, Path::new(EXECUTABLE), files).unwrap()
 }
 
 pub fn names(dir: &Path) -> Vec<String> {

@@ -7,6 +7,7 @@
 
 mod check;
 mod config_map;
+mod endpoints;
 mod errors;
 mod event;
 pub mod metadata;
@@ -16,7 +17,9 @@ mod node;
 mod persistent_volume;
 mod persistent_volume_claim;
 mod pod;
+mod rbac;
 mod registry;
+mod review;
 mod secret;
 mod service;
 mod service_account;
@@ -24,7 +27,9 @@ mod status;
 mod storage_class;
 
 pub use pod::complete_static as complete_static_pod;
+pub use pod::field_is_refused as pod_field_is_refused;
 pub use registry::all;
+pub use review::token_request as token_request_kind;
 
 use serde_json::Value;
 
@@ -91,10 +96,12 @@ pub enum Subresource {
     PortForward,
     Proxy,
     Finalize,
+    Token,
     EphemeralContainers,
 }
 
 /// A resource the API serves.
+#[derive(Clone)]
 pub struct Kind {
     /// Empty for core.
     pub group: &'static str,

@@ -1,4 +1,6 @@
-//! Every kind the API serves, in one table.
+//! Every kind the API serves: what pods and their surroundings are made of here, who may do what in `access`.
+
+mod access;
 
 use super::check::check;
 use super::{
@@ -8,6 +10,7 @@ use super::{
 use crate::api::table;
 use k8s_openapi::api::core::v1;
 use k8s_openapi::api::storage;
+use std::sync::LazyLock;
 
 static KINDS: &[Kind] = &[
     Kind {
@@ -171,7 +174,7 @@ static KINDS: &[Kind] = &[
         short_names: &["sa"],
         categories: &[],
         namespaced: true,
-        subresources: &[],
+        subresources: &[Subresource::Token],
         selectable: &[],
         columns: table::SERVICE_ACCOUNT,
         strategy: &service_account::ServiceAccount,
@@ -216,7 +219,8 @@ static KINDS: &[Kind] = &[
 
 /// Every kind, in discovery order.
 pub fn all() -> &'static [Kind] {
-    KINDS
+    static ALL: LazyLock<Vec<Kind>> = LazyLock::new(|| [KINDS, access::KINDS].concat());
+    &ALL
 }
 
 #[cfg(test)]
@@ -300,10 +304,9 @@ mod tests {
         for kind in all() {
             let names = [kind.plural, kind.singular];
             for name in names.iter().chain(kind.short_names) {
-                assert!(
-                    name.is_empty() || seen.insert((kind.group, *name)),
-                    "{name}"
-                );
+                // Endpoints are their own singular, and some kinds have none.
+                let again = name.is_empty() || kind.plural == kind.singular;
+                assert!(seen.insert((kind.group, *name)) || again, "{name}");
             }
         }
     }

@@ -155,6 +155,17 @@ impl Converter {
             Type::Quantity => quantity(bytes(wire)?)?,
             Type::IntOrString => int_or_string(bytes(wire)?)?,
             Type::FieldsV1 => return Ok(fields_v1(bytes(wire)?)?),
+            Type::Words => {
+                let mut words = Vec::new();
+                let mut reader = Reader::new(bytes(wire)?);
+                while let Some((number, wire)) = reader.field()? {
+                    if number == 1 {
+                        self.count()?;
+                        words.push(text(wire)?.into());
+                    }
+                }
+                Value::Array(words)
+            }
             Type::Message(message) | Type::Inline(message) => {
                 let mut object = Map::new();
                 self.message(message, bytes(wire)?, &mut object)?;

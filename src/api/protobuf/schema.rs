@@ -40,6 +40,8 @@ pub enum Type {
     MicroTime,
     Quantity,
     IntOrString,
+    /// A list of text in a message of its own (`ExtraValue`).
+    Words,
     /// JSON in a message of its own (`managedFields`).
     FieldsV1,
     Message(&'static Message),
@@ -106,6 +108,9 @@ macro_rules! field_type {
     };
     (IntOrString) => {
         $crate::api::protobuf::schema::Type::IntOrString
+    };
+    (Words) => {
+        $crate::api::protobuf::schema::Type::Words
     };
     (FieldsV1) => {
         $crate::api::protobuf::schema::Type::FieldsV1

@@ -1,7 +1,7 @@
 //! The columns of each kind, in upstream's order and with its words.
 
 use super::Column;
-use super::{cells, pod};
+use super::{access, cells, pod};
 use serde_json::Value;
 
 pub(super) const fn column(
@@ -250,6 +250,75 @@ pub const SERVICE_ACCOUNT: &[Column] = &[
         0,
         "Number of secrets the account lists.",
         cells::account_secrets,
+    ),
+    AGE,
+];
+
+/// Roles of both kinds.
+pub const ROLE: &[Column] = GENERIC;
+
+/// Bindings of both kinds.
+pub const ROLE_BINDING: &[Column] = &[
+    NAME,
+    column(
+        "Role",
+        "string",
+        0,
+        "The role the binding gives.",
+        access::role,
+    ),
+    AGE,
+    column("Users", "string", 1, "Users it is given to.", access::users),
+    column(
+        "Groups",
+        "string",
+        1,
+        "Groups it is given to.",
+        access::groups,
+    ),
+    column(
+        "ServiceAccounts",
+        "string",
+        1,
+        "Service accounts it is given to.",
+        access::accounts,
+    ),
+];
+
+pub const ENDPOINTS: &[Column] = &[
+    NAME,
+    column(
+        "Endpoints",
+        "string",
+        0,
+        "Addresses and ports traffic is sent to.",
+        access::endpoints,
+    ),
+    AGE,
+];
+
+pub const ENDPOINT_SLICE: &[Column] = &[
+    NAME,
+    column(
+        "AddressType",
+        "string",
+        0,
+        "The family of its addresses.",
+        access::address_type,
+    ),
+    column(
+        "Ports",
+        "string",
+        0,
+        "Ports traffic is sent to.",
+        access::slice_ports,
+    ),
+    column(
+        "Endpoints",
+        "string",
+        0,
+        "Addresses traffic is sent to.",
+        access::slice_endpoints,
     ),
     AGE,
 ];

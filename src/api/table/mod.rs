@@ -4,6 +4,7 @@
 //! What comes in: a kind's columns and objects as stored. What goes out: a Table as JSON.
 //! Pure: the time is an argument. Never knows about storage, watches or HTTP.
 
+mod access;
 mod cells;
 mod columns;
 mod metrics;
@@ -11,7 +12,8 @@ mod pod;
 mod storage;
 
 pub use columns::{
-    CONFIG_MAP, EVENT, GENERIC, NAMESPACE, NODE, POD, SECRET, SERVICE, SERVICE_ACCOUNT,
+    CONFIG_MAP, ENDPOINT_SLICE, ENDPOINTS, EVENT, GENERIC, NAMESPACE, NODE, POD, ROLE,
+    ROLE_BINDING, SECRET, SERVICE, SERVICE_ACCOUNT,
 };
 pub use storage::{PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM, STORAGE_CLASS};
 

@@ -1,7 +1,7 @@
 //! `metrics.k8s.io` over several nodes, one of which does not answer; the server's own `/metrics`.
 
-use super::{Server, admin, server};
-use crate::api::{Api, NodeDoor};
+use super::{Server, admin, server_of};
+use crate::api::NodeDoor;
 use axum::body::Body;
 use futures::future::BoxFuture;
 use http::{Request, Response};
@@ -35,9 +35,7 @@ impl NodeDoor for Summaries {
 
 /// Three nodes with a pod each.
 async fn three_nodes() -> Server {
-    let mut server = server().await;
-    let (store, writer) = (server.raft.store.clone(), server.raft.writer.clone());
-    server.api = Api::new(store, writer, Arc::new(Summaries));
+    let server = server_of(Arc::new(Summaries)).await;
     for node in ["a", "b", "lost"] {
         let object = json!({"metadata": {"name": node, "labels": {"zone": node}}});
         server.must("POST /api/v1/nodes", object).await;

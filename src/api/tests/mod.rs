@@ -1,13 +1,15 @@
 //! The API without sockets, over a real store.
 #![allow(clippy::unwrap_used)]
 
+mod access;
 mod deletion;
 mod metrics;
 mod refusals;
 mod revisions;
 mod services;
 
-use super::{Api, NodeDoor, User};
+use super::{Api, Identity, NodeDoor, User};
+use crate::mesh::signing::SigningKey;
 use crate::profile::StoreProfile;
 use crate::raft::Raft;
 use axum::body::Body;
@@ -35,6 +37,11 @@ struct Server {
 
 /// A server that has its first objects.
 async fn server() -> Server {
+    server_of(Arc::new(Echo)).await
+}
+
+/// The same before nodes of one's own.
+async fn server_of(nodes: Arc<dyn NodeDoor>) -> Server {
     let directory = tempfile::tempdir().unwrap();
     let profile = StoreProfile {
         cache_bytes: 1 << 20,
@@ -44,7 +51,12 @@ async fn server() -> Server {
         flush_ms: 1000,
     };
     let raft = Raft::open(directory.path(), &profile).await.unwrap();
-    let api = Api::new(raft.store.clone(), raft.writer.clone(), Arc::new(Echo));
+    let identity = Identity {
+        signing_key: Arc::new(SigningKey::fleeting().unwrap()),
+        root_certificate_pem: "certificate".into(),
+        address: "192.0.2.1:6443".parse().unwrap(),
+    };
+    let api = Api::new(raft.store.clone(), raft.writer.clone(), nodes, identity);
     super::bootstrap::bootstrap(&api).await.unwrap();
     Server {
         api,
@@ -57,6 +69,7 @@ fn admin() -> User {
     User {
         name: "kubernetes-admin".into(),
         groups: vec!["system:masters".into()],
+        ..User::default()
     }
 }
 

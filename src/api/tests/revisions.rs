@@ -3,9 +3,13 @@
 use super::{MAPS, config_map, server};
 use serde_json::{Value, json};
 
+const ROOT_CA: &str = "DELETE /api/v1/namespaces/default/configmaps/kube-root-ca.crt";
+
 #[tokio::test]
 async fn pages_show_one_revision() {
     let server = server().await;
+    // The namespace was born with it.
+    server.must(ROOT_CA, Value::Null).await;
     for name in ["a", "b", "c"] {
         server.must(&format!("POST {MAPS}"), config_map(name)).await;
     }
@@ -57,6 +61,7 @@ async fn pages_show_one_revision() {
 #[tokio::test]
 async fn watches_begin_where_they_are_asked_to() {
     let server = server().await;
+    server.must(ROOT_CA, Value::Null).await;
     let made = server.must(&format!("POST {MAPS}"), config_map("a")).await;
     let revision = made["metadata"]["resourceVersion"].as_str().unwrap();
     let patch = json!({"metadata": {"labels": {"side": "port"}}});

@@ -1,8 +1,10 @@
 //! The image a container's next run needs.
 
 use super::CONFIG_RETRY_MS;
+use crate::image::Keyring;
+use crate::kubelet::Context;
 use crate::kubelet::events::Kind;
-use crate::kubelet::images::{Need, Pulled, credentials, need};
+use crate::kubelet::images::{Need, Pulled, keyring, need};
 use crate::kubelet::now_ms;
 use crate::kubelet::pod::state::ImageState;
 use crate::kubelet::worker::Worker;
@@ -29,7 +31,10 @@ impl Worker {
                 let message = format!("Container image \"{reference}\" already present on machine");
                 (ImageState::Ready, (Kind::Normal, "Pulled", message))
             }
-            Need::Pull => {
+            Need::Pull { lost } => {
+                if let Some(lost) = lost {
+                    self.event(about, Kind::Warning, "InspectFailed", lost);
+                }
                 let pull = self.pull(name.to_string(), &container);
                 self.pulls.spawn(pull);
                 let message = format!("Pulling image \"{reference}\"");
@@ -71,9 +76,8 @@ impl Worker {
         let ctx = self.ctx.clone();
         let pod = self.pod.clone();
         async move {
-            let secrets = pull_secrets(&ctx.client, &pod).await;
-            let credentials = credentials(&secrets, &reference);
-            let pulled = ctx.puller.pull(&reference, credentials).await;
+            let keyring = keyring_of(&ctx, &pod).await;
+            let pulled = ctx.puller.pull(&reference, keyring).await;
             (name, pulled)
         }
     }
@@ -141,24 +145,41 @@ impl Worker {
     }
 }
 
-/// The pod's `imagePullSecrets` that exist; one that does not is no error (upstream tries without).
-pub(super) async fn pull_secrets(client: &crate::client::Client, pod: &Pod) -> Vec<Secret> {
+/// What the pod's `imagePullSecrets` hold. A missing one is told in upstream's words.
+pub(super) async fn keyring_of(ctx: &Context, pod: &Pod) -> Keyring {
+    let (secrets, mut missing) = pull_secrets(&ctx.client, pod).await;
+    let (keyring, unreadable) = keyring(&secrets);
+    missing.extend(unreadable);
+    if !missing.is_empty() {
+        let message = format!(
+            "Unable to retrieve some image pull secrets ({}); attempting to pull the image may not succeed.",
+            missing.join(", ")
+        );
+        let reason = "FailedToRetrieveImagePullSecret";
+        ctx.recorder.pod(pod, None, Kind::Warning, reason, message);
+    }
+    keyring
+}
+
+/// The pod's `imagePullSecrets` that exist, and the names of those that do not: no error, the pull is tried without.
+async fn pull_secrets(client: &crate::client::Client, pod: &Pod) -> (Vec<Secret>, Vec<String>) {
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
     let names = pod
         .spec
         .as_ref()
         .and_then(|s| s.image_pull_secrets.as_deref())
         .unwrap_or_default();
-    let mut secrets = Vec::new();
+    let (mut secrets, mut missing) = (Vec::new(), Vec::new());
     for reference in names {
         match client.get::<Secret>(Some(namespace), &reference.name).await {
             Ok(secret) => secrets.push(secret),
             Err(error) => {
                 tracing::debug!(secret = reference.name, %error, "image pull secret not read");
+                missing.push(reference.name.clone());
             }
         }
     }
-    secrets
+    (secrets, missing)
 }
 
 /// A duration as Go prints it, to the millisecond: `850ms`, `1.234s`, `1m2.5s`.

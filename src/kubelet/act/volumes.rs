@@ -3,7 +3,7 @@
 use super::retry_ms;
 use crate::image::Image;
 use crate::kubelet::events::Kind;
-use crate::kubelet::images::{Need, credentials, need};
+use crate::kubelet::images::{Need, need};
 use crate::kubelet::now_ms;
 use crate::kubelet::pod::state::Volumes;
 use crate::kubelet::spec::volumes::{Found, Plan, holds_files, plan};
@@ -143,10 +143,9 @@ impl Worker {
         match need(self.ctx.puller.images(), &as_container) {
             Need::Present(image) => Ok(*image),
             Need::Invalid(message) | Need::Never(message) | Need::Broken(message) => Err(message),
-            Need::Pull => {
-                let secrets = super::image::pull_secrets(&self.ctx.client, pod).await;
-                let credentials = credentials(&secrets, reference);
-                let pulled = self.ctx.puller.pull(reference, credentials).await;
+            Need::Pull { .. } => {
+                let keyring = super::image::keyring_of(&self.ctx, pod).await;
+                let pulled = self.ctx.puller.pull(reference, keyring).await;
                 pulled
                     .result
                     .map_err(|e| format!("failed to pull and unpack image \"{reference}\": {e}"))
@@ -168,6 +167,9 @@ impl Worker {
         }
         if self.live.usage_ms.is_some_and(|at| at <= now_ms) {
             self.judge_usage().await;
+            if self.state.verdict.is_some() {
+                return Some(now_ms);
+            }
         }
         self.live.wake_ms()
     }

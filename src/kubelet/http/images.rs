@@ -1,7 +1,7 @@
 //! Images of this node over HTTP; what `coracle image` uses.
 
 use super::{Refusal, Server, query, value};
-use crate::image::{Credentials, Images, Progress};
+use crate::image::{Credentials, Images, Keyring, Progress};
 use crate::kubelet::pod::state::containers;
 use crate::kubelet::spec::volumes::volume_images;
 use ::http::{Request, Response, StatusCode};
@@ -29,8 +29,8 @@ pub async fn list(State(server): State<Server>) -> Response<Body> {
 /// `{"username": …, "password": …}` is small; nothing else is expected.
 const CREDENTIALS_BYTES_MAX: usize = 16 * 1024;
 
-/// Credentials in the body of a pull; an empty body means none.
-async fn credentials(body: Body) -> Result<Option<Credentials>, Refusal> {
+/// Credentials in the body of a pull; an empty body means none but the node's own.
+async fn credentials(body: Body) -> Result<Keyring, Refusal> {
     #[derive(serde::Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Given {
@@ -44,11 +44,11 @@ async fn credentials(body: Body) -> Result<Option<Credentials>, Refusal> {
         .await
         .map_err(|error| refuse(error.to_string()))?;
     if body.is_empty() {
-        return Ok(None);
+        return Ok(Keyring::default());
     }
     let Given { username, password } =
         serde_json::from_slice(&body).map_err(|error| refuse(error.to_string()))?;
-    Ok(Some(Credentials { username, password }))
+    Ok(Keyring::of(Credentials::Login { username, password }))
 }
 
 /// Streams progress, one JSON object per line; the last is `done` or `error`.
@@ -57,7 +57,7 @@ pub async fn pull(
     request: Request<Body>,
 ) -> Result<Response<Body>, Refusal> {
     let reference = reference(&request)?;
-    let credentials = credentials(request.into_body()).await?;
+    let keyring = credentials(request.into_body()).await?;
     let (lines, body) = channel();
     let images = server.ctx.puller.images().clone();
     let changed = server.ctx.node_changed.clone();
@@ -65,9 +65,7 @@ pub async fn pull(
     tokio::spawn(async move {
         let progress_lines = lines.clone();
         let progress = move |progress: Progress| step(&progress_lines, &progress);
-        let result = images
-            .pull(&reference, credentials.as_ref(), &progress)
-            .await;
+        let result = images.pull(&reference, &keyring, &progress).await;
         finish(
             &lines,
             result.map(|image| vec![image]).map_err(|e| e.to_string()),

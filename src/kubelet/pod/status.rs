@@ -12,7 +12,8 @@ use super::state::{
 };
 use k8s_openapi::api::core::v1::{
     Container, ContainerState, ContainerStateRunning, ContainerStateTerminated,
-    ContainerStateWaiting, ContainerStatus, HostIP, Pod, PodIP, PodStatus,
+    ContainerStateWaiting, ContainerStatus, ContainerUser, HostIP, LinuxContainerUser, Pod, PodIP,
+    PodStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -129,6 +130,10 @@ fn container_status(
         (Run::Ended(ended), Some(waiting)) if waiting.terminated.is_none() => {
             (waiting, Some(terminated(ended)))
         }
+        // A pod that the node gave up before this one ever ran (upstream's `TerminatePod`).
+        (Run::Never, _) if state.verdict.is_some() && !has_init && !state.any_running() => {
+            (never_located(now_ms), None)
+        }
         (Run::Never, waiting) => (waiting.unwrap_or_default(), None),
         (Run::Running { .. }, Some(waiting)) => (waiting, record.previous.as_ref().map(terminated)),
         (run, _) => (run_state(run), record.previous.as_ref().map(terminated)),
@@ -146,6 +151,26 @@ fn container_status(
         },
         !plain_init && is_started(container, record),
     )
+}
+
+/// What upstream says of a container it knows no run of when its pod is over.
+fn never_located(now_ms: i64) -> ContainerState {
+    let mut never = Record {
+        run: Run::Running {
+            attempt: 0,
+            id: String::new(),
+            started_ms: 0,
+        },
+        ..Record::default()
+    };
+    never.lost(now_ms, false);
+    let mut state = run_state(&never.run);
+    if let Some(terminated) = &mut state.terminated {
+        // Nobody knows them, and a status must not change with the clock.
+        terminated.started_at = None;
+        terminated.finished_at = None;
+    }
+    state
 }
 
 /// A debug container: started once, so that its end is its end.
@@ -195,7 +220,18 @@ fn report(
             .and_then(|l| l.stop_signal.clone()),
         state: Some(current),
         last_state: Some(last.unwrap_or_default()),
+        user: record.user.as_ref().map(user),
         ..ContainerStatus::default()
+    }
+}
+
+fn user(user: &crate::runtime::ProcessUser) -> ContainerUser {
+    ContainerUser {
+        linux: Some(LinuxContainerUser {
+            uid: user.uid.into(),
+            gid: user.gid.into(),
+            supplemental_groups: Some(user.groups.iter().map(|g| i64::from(*g)).collect()),
+        }),
     }
 }
 

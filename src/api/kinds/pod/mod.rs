@@ -1,8 +1,7 @@
 //! Pods.
 //!
 //! For: the registry's strategy of the kind that matters most. What comes in and goes out: see `Strategy`.
-//! A field this version does not act on is refused (`unsupported.rs`), never accepted and ignored. One exception:
-//! `automountServiceAccountToken` is accepted, since no token volume is mounted either way yet.
+//! A field this version does not act on is refused (`unsupported.rs`), never accepted and ignored.
 
 mod containers;
 mod defaults;
@@ -12,6 +11,7 @@ mod lifecycle;
 mod mounts;
 mod probes;
 mod quality;
+mod security;
 mod unsupported;
 mod update;
 mod validate;
@@ -26,6 +26,11 @@ use serde_json::{Value, json};
 
 /// Seconds a pod has to stop where it does not say.
 const GRACE_PERIOD_SECONDS: i64 = 30;
+
+/// Whether a pod with something at `path` (`spec.volumes[].projected`) is refused by this version.
+pub fn field_is_refused(path: &str) -> bool {
+    unsupported::is_listed(path)
+}
 
 pub struct Pod;
 

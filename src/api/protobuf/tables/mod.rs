@@ -7,7 +7,9 @@
     reason = "a message keeps the name it has upstream"
 )]
 
+mod access;
 mod core;
+mod discovery;
 mod meta;
 mod pod;
 mod storage;
@@ -24,6 +26,7 @@ pub fn kind(api_version: &str, kind: &str) -> Option<&'static Message> {
         (_, "DeleteOptions") => &meta::DeleteOptions,
         ("v1", "Binding") => &core::Binding,
         ("v1", "ConfigMap") => &core::ConfigMap,
+        ("v1", "Endpoints") => &discovery::Endpoints,
         ("v1", "Event") => &core::Event,
         ("v1", "Namespace") => &core::Namespace,
         ("v1", "Node") => &core::Node,
@@ -33,6 +36,20 @@ pub fn kind(api_version: &str, kind: &str) -> Option<&'static Message> {
         ("v1", "Secret") => &core::Secret,
         ("v1", "Service") => &core::Service,
         ("v1", "ServiceAccount") => &core::ServiceAccount,
+        ("authentication.k8s.io/v1", "SelfSubjectReview") => &access::SelfSubjectReview,
+        ("authentication.k8s.io/v1", "TokenRequest") => &access::TokenRequest,
+        ("authentication.k8s.io/v1", "TokenReview") => &access::TokenReview,
+        ("authorization.k8s.io/v1", "LocalSubjectAccessReview" | "SubjectAccessReview") => {
+            &access::SubjectAccessReview
+        }
+        ("authorization.k8s.io/v1", "SelfSubjectAccessReview") => &access::SelfSubjectAccessReview,
+        ("authorization.k8s.io/v1", "SelfSubjectRulesReview") => &access::SelfSubjectRulesReview,
+        ("discovery.k8s.io/v1", "EndpointSlice") => &discovery::EndpointSlice,
+        ("rbac.authorization.k8s.io/v1", "ClusterRole") => &access::ClusterRole,
+        ("rbac.authorization.k8s.io/v1", "Role") => &access::Role,
+        ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding" | "RoleBinding") => {
+            &access::RoleBinding
+        }
         ("storage.k8s.io/v1", "StorageClass") => &storage::StorageClass,
         _ => return None,
     })

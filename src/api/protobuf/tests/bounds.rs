@@ -110,7 +110,7 @@ fn the_tables_are_in_order() {
 }
 
 /// An encoding of `message` with every field present, as deep as it goes.
-fn everything(message: &Message) -> Vec<u8> {
+pub(super) fn everything(message: &Message) -> Vec<u8> {
     let mut encoded = Vec::new();
     for one in message.fields {
         encoded.extend(sample(one.number, &one.kind));
@@ -129,6 +129,7 @@ fn sample(number: u32, kind: &Type) -> Vec<u8> {
         Type::Message(inner) | Type::Inline(inner) => field(number, everything(inner)),
         Type::List(item) => sample(number, item),
         Type::Map(value) => field(number, [field(1, "key"), sample(2, value)].concat()),
+        Type::Words => field(number, field(1, "word")),
     }
 }
 

@@ -405,3 +405,21 @@ fn debug_containers_are_started_once() {
     assert!(ended[0].state.as_ref().unwrap().terminated.is_some());
     assert_eq!(condition(&status(&world), "Ready").0, "True");
 }
+
+#[test]
+fn a_pod_given_up_before_it_ran_says_so() {
+    let mut world = one();
+    world.state.verdict = Some(crate::kubelet::pod::state::Verdict {
+        reason: "DeadlineExceeded".to_string(),
+        message: String::new(),
+    });
+    let ended = container(&status(&world))
+        .state
+        .unwrap()
+        .terminated
+        .unwrap();
+    assert_eq!(
+        (ended.exit_code, ended.reason.as_deref()),
+        (137, Some("ContainerStatusUnknown"))
+    );
+}

@@ -1,0 +1,38 @@
+//! Kinds that are asked and answered, and never stored: access and token reviews, token requests.
+
+use super::check::check;
+use super::{Kind, Strategy};
+use crate::api::table;
+use k8s_openapi::api::authentication::v1 as authentication;
+
+pub struct Review;
+
+impl Strategy for Review {}
+
+impl Kind {
+    /// Whether its objects are answered instead of stored.
+    pub fn is_review(&self) -> bool {
+        matches!(self.group, "authentication.k8s.io" | "authorization.k8s.io")
+    }
+}
+
+/// `TokenRequest`: no resource of its own, but the body of one part of a service account.
+static TOKEN_REQUEST: Kind = Kind {
+    group: "authentication.k8s.io",
+    version: "v1",
+    kind: "TokenRequest",
+    plural: "serviceaccounts",
+    singular: "",
+    short_names: &[],
+    categories: &[],
+    namespaced: true,
+    subresources: &[],
+    selectable: &[],
+    columns: table::GENERIC,
+    strategy: &Review,
+    check: check::<authentication::TokenRequest>,
+};
+
+pub fn token_request() -> &'static Kind {
+    &TOKEN_REQUEST
+}

@@ -1,0 +1,391 @@
+//! Credentials by registry, read from docker's forms and matched as Kubernetes matches them.
+//! <https://kubernetes.io/docs/concepts/containers/images/#config-json>
+
+use super::glob;
+use base64::Engine as _;
+use sha2::{Digest as _, Sha256};
+use std::fmt;
+
+/// Most bytes of a docker configuration; Kubernetes holds Secrets to 1 MiB.
+const DOCUMENT_BYTES_MAX: usize = 1024 * 1024;
+
+/// Key of Docker Hub in docker's own files.
+const HUB_KEY: &str = "index.docker.io";
+
+/// What one registry is told about who asks.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Credentials {
+    /// A user and a password, or a personal access token in its place.
+    Login { username: String, password: String },
+    /// A refresh token (`identitytoken`): exchanged at the token endpoint by POST.
+    Identity { token: String },
+    /// A bearer token (`registrytoken`), sent as it is.
+    Bearer { token: String },
+}
+
+/// Never the secret.
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Credentials::Login { .. } => "login",
+            Credentials::Identity { .. } => "identity token",
+            Credentials::Bearer { .. } => "bearer token",
+        })
+    }
+}
+
+/// Why a docker configuration could not be read; never holds any of it.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyringError {
+    #[error("it is larger than {DOCUMENT_BYTES_MAX} bytes")]
+    TooLarge,
+    #[error("it is no JSON of docker's form (line {line}, column {column})")]
+    Json { line: usize, column: usize },
+    #[error("the entry of {0:?} holds no user and password that can be read")]
+    Entry(String),
+}
+
+/// One entry: a pattern of hosts, a path below, and what to say there.
+#[derive(Clone, PartialEq, Eq)]
+struct Entry {
+    /// `host`, `*.host:port`, with a path behind it where it names one.
+    key: String,
+    credentials: Credentials,
+}
+
+/// Credentials of several registries.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Keyring {
+    /// By key, descending: a longer path stands before its prefix.
+    entries: Vec<Entry>,
+    /// Used whatever the registry is: given by hand for one pull.
+    any: Option<Credentials>,
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys = self.entries.iter().map(|entry| &entry.key);
+        f.debug_list().entries(keys).finish()
+    }
+}
+
+#[derive(serde::Deserialize)]
+#[serde(default, rename_all = "lowercase")]
+#[derive(Default)]
+struct Told {
+    username: String,
+    password: String,
+    auth: String,
+    identitytoken: String,
+    registrytoken: String,
+}
+
+impl Keyring {
+    /// For whichever registry the pull goes to.
+    pub fn of(credentials: Credentials) -> Keyring {
+        Keyring {
+            entries: Vec::new(),
+            any: Some(credentials),
+        }
+    }
+
+    /// Tells keyrings apart without holding what is in them.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        let mut hasher = Sha256::new();
+        let mut add = |part: &str| {
+            hasher.update((part.len() as u64).to_le_bytes());
+            hasher.update(part.as_bytes());
+        };
+        let any = self.any.iter().map(|any| ("", any));
+        let entries = self.entries.iter();
+        let entries = entries.map(|entry| (entry.key.as_str(), &entry.credentials));
+        for (key, credentials) in any.chain(entries) {
+            add(key);
+            match credentials {
+                Credentials::Login { username, password } => {
+                    add(username);
+                    add(password);
+                }
+                Credentials::Identity { token } | Credentials::Bearer { token } => add(token),
+            }
+        }
+        hasher.finalize().into()
+    }
+
+    /// Adds docker's `config.json`, also the value of `.dockerconfigjson`.
+    pub fn add_docker_config(&mut self, bytes: &[u8]) -> Result<(), KeyringError> {
+        #[derive(serde::Deserialize)]
+        struct Config {
+            #[serde(default)]
+            auths: serde_json::Map<String, serde_json::Value>,
+        }
+        let config: Config = parse(bytes)?;
+        self.add_all(config.auths)
+    }
+
+    /// Adds the older form, the value of `.dockercfg`: the entries alone.
+    pub fn add_dockercfg(&mut self, bytes: &[u8]) -> Result<(), KeyringError> {
+        self.add_all(parse(bytes)?)
+    }
+
+    fn add_all(
+        &mut self,
+        auths: serde_json::Map<String, serde_json::Value>,
+    ) -> Result<(), KeyringError> {
+        let mut unreadable = None;
+        for (server, auth) in auths {
+            // Docker leaves an empty entry where a credential helper holds the secret.
+            if auth.as_object().is_some_and(serde_json::Map::is_empty) {
+                continue;
+            }
+            let credentials = serde_json::from_value::<Told>(auth)
+                .ok()
+                .and_then(|auth| read_auth(&auth));
+            match credentials {
+                Some(credentials) => self.entries.push(Entry {
+                    key: key(&server),
+                    credentials,
+                }),
+                None => unreadable = Some(server),
+            }
+        }
+        // Stable: of equal keys the one that came first is tried first.
+        self.entries.sort_by(|a, b| b.key.cmp(&a.key));
+        match unreadable {
+            Some(server) => Err(KeyringError::Entry(server)),
+            None => Ok(()),
+        }
+    }
+
+    /// Adds all of another's entries, after the own of equal keys.
+    pub fn append(&mut self, other: Keyring) {
+        self.entries.extend(other.entries);
+        self.entries.sort_by(|a, b| b.key.cmp(&a.key));
+        self.any = self.any.take().or(other.any);
+    }
+
+    /// What to say to `host` about `repository`, best first, each once.
+    pub fn lookup(&self, host: &str, repository: &str) -> Vec<Credentials> {
+        let mut found: Vec<Credentials> = self.any.iter().cloned().collect();
+        let mut add = |credentials: &Credentials| {
+            if !found.contains(credentials) {
+                found.push(credentials.clone());
+            }
+        };
+        let target = format!("{host}/{repository}");
+        for entry in &self.entries {
+            if fits(&entry.key, &target) {
+                add(&entry.credentials);
+            }
+        }
+        if found.is_empty() && matches!(host, "docker.io" | "registry-1.docker.io") {
+            let hub = self.entries.iter().filter(|entry| entry.key == HUB_KEY);
+            found.extend(hub.map(|entry| entry.credentials.clone()));
+        }
+        found
+    }
+}
+
+fn parse<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, KeyringError> {
+    if bytes.len() > DOCUMENT_BYTES_MAX {
+        return Err(KeyringError::TooLarge);
+    }
+    // serde's own words may quote the document.
+    serde_json::from_slice(bytes).map_err(|error| KeyringError::Json {
+        line: error.line(),
+        column: error.column(),
+    })
+}
+
+fn read_auth(auth: &Told) -> Option<Credentials> {
+    if !auth.identitytoken.is_empty() {
+        return Some(Credentials::Identity {
+            token: auth.identitytoken.clone(),
+        });
+    }
+    if !auth.registrytoken.is_empty() {
+        return Some(Credentials::Bearer {
+            token: auth.registrytoken.clone(),
+        });
+    }
+    if !auth.username.is_empty() || !auth.password.is_empty() {
+        return Some(Credentials::Login {
+            username: auth.username.clone(),
+            password: auth.password.clone(),
+        });
+    }
+    decode_auth(&auth.auth)
+}
+
+/// `user:password` in base64, with or without padding.
+pub(super) fn decode_auth(text: &str) -> Option<Credentials> {
+    let text = text.trim().trim_end_matches('=');
+    let bytes = base64::engine::general_purpose::STANDARD_NO_PAD
+        .decode(text)
+        .ok()?;
+    let pair = String::from_utf8(bytes).ok()?;
+    let (username, password) = pair.split_once(':')?;
+    if username.is_empty() && password.is_empty() {
+        return None;
+    }
+    Some(Credentials::Login {
+        username: username.to_owned(),
+        // Docker pads some with zero bytes.
+        password: password.trim_matches('\0').to_owned(),
+    })
+}
+
+/// `https://index.docker.io/v1/`, `registry.example:5000` and `registry.example/team` without scheme and version.
+fn key(server: &str) -> String {
+    let bare = server
+        .strip_prefix("https://")
+        .or(server.strip_prefix("http://"))
+        .unwrap_or(server);
+    let (host, path) = match bare.find('/') {
+        Some(at) => bare.split_at(at),
+        None => (bare, ""),
+    };
+    let path = match path {
+        "/v1" | "/v2" => "",
+        _ => path
+            .strip_prefix("/v1/")
+            .or(path.strip_prefix("/v2/"))
+            .map_or(path, |_| &path[3..]),
+    };
+    if path == "/" {
+        host.to_owned()
+    } else {
+        format!("{host}{path}")
+    }
+}
+
+/// Upstream's `URLsMatch`: as many host parts, each fitting its pattern; the same port; the path a prefix.
+fn fits(key: &str, target: &str) -> bool {
+    let split = |text: &str| -> (String, String, String) {
+        let (host, path) = match text.find('/') {
+            Some(at) => text.split_at(at),
+            None => (text, ""),
+        };
+        let (host, port) = match host.rsplit_once(':') {
+            Some((host, port)) if !port.contains(']') => (host, port),
+            _ => (host, ""),
+        };
+        (host.to_owned(), port.to_owned(), path.to_owned())
+    };
+    let (pattern, pattern_port, prefix) = split(key);
+    let (host, port, path) = split(target);
+    let patterns: Vec<&str> = pattern.split('.').collect();
+    let parts: Vec<&str> = host.split('.').collect();
+    pattern_port == port
+        && patterns.len() == parts.len()
+        && patterns
+            .iter()
+            .zip(&parts)
+            .all(|(pattern, part)| glob::matches(pattern, part))
+        && path.starts_with(&prefix)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use serde_json::json;
+
+    fn found(auths: serde_json::Value, host: &str, repository: &str) -> Vec<String> {
+        let mut keyring = Keyring::default();
+        let _ = keyring.add_docker_config(json!({ "auths": auths }).to_string().as_bytes());
+        keyring
+            .lookup(host, repository)
+            .into_iter()
+            .map(|credentials| match credentials {
+                Credentials::Login { username, password } => format!("{username}:{password}"),
+                Credentials::Identity { token } => format!("identity {token}"),
+                Credentials::Bearer { token } => format!("bearer {token}"),
+            })
+            .collect()
+    }
+
+    // Upstream's pkg/credentialprovider/keyring_test.go asks the same questions.
+    #[test]
+    fn keys_match_as_upstream_matches_them() {
+        let one = |key: &str| json!({key: {"auth": "dTpw"}});
+        for (key, host, repository, fits) in [
+            ("docker.io", "docker.io", "library/busybox", true),
+            (
+                "https://index.docker.io/v1/",
+                "docker.io",
+                "library/busybox",
+                true,
+            ),
+            ("https://index.docker.io/v1", "docker.io", "a/b", true),
+            ("index.docker.io", "docker.io", "a/b", true),
+            ("https://index.docker.io/v1/", "ghcr.io", "a/b", false),
+            ("r.example:5000", "r.example:5000", "x", true),
+            ("r.example", "r.example:5000", "x", false),
+            ("http://r.example:5000/v2/", "r.example:5000", "x", true),
+            ("r.example/team", "r.example", "team/x", true),
+            ("r.example/team", "r.example", "other/x", false),
+            ("*.example", "r.example", "x", true),
+            ("*.example", "a.r.example", "x", false),
+            ("*.*.example", "a.r.example", "x", true),
+            (
+                "r*.example:5000/v1/team",
+                "reg.example:5000",
+                "team/x",
+                true,
+            ),
+            ("*.example:5000", "r.example", "x", false),
+        ] {
+            assert_eq!(
+                !found(one(key), host, repository).is_empty(),
+                fits,
+                "{key} for {host}/{repository}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_more_exact_entry_is_tried_first() {
+        let auths = json!({
+            "r.example": {"username": "a", "password": "b"},
+            "r.example/team": {"auth": "dDpx"},
+            "broken.example": {"auth": "%%%"},
+            "helper.example": {},
+            "azure.example": {"auth": "eDo", "identitytoken": "refresh"},
+            "token.example": {"registrytoken": "ready"},
+        });
+        assert_eq!(found(auths.clone(), "r.example", "team/x"), ["t:q", "a:b"]);
+        assert_eq!(found(auths.clone(), "r.example", "x"), ["a:b"]);
+        assert_eq!(
+            found(auths.clone(), "azure.example", "x"),
+            ["identity refresh"]
+        );
+        assert_eq!(found(auths.clone(), "token.example", "x"), ["bearer ready"]);
+        assert!(found(auths, "broken.example", "x").is_empty());
+    }
+
+    #[test]
+    fn errors_tell_where_and_never_what() {
+        let mut keyring = Keyring::default();
+        let error = keyring
+            .add_docker_config(br#"{"auths": {"r": {"password": hunter2"#)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("line 1") && !error.contains("hunter"),
+            "{error}"
+        );
+        let error = keyring
+            .add_dockercfg(br#"{"r.example": {"auth": "c2VjcmV0"}, "s.example": {"auth": "YTpi"}}"#)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("r.example") && !error.contains("c2Vj"),
+            "{error}"
+        );
+        // The sound entry is there all the same.
+        assert_eq!(keyring.lookup("s.example", "x").len(), 1);
+        let shown = format!("{keyring:?} {:?}", keyring.lookup("s.example", "x"));
+        assert_eq!(shown, "[\"s.example\"] [login]");
+    }
+}
