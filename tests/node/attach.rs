@@ -88,6 +88,16 @@ impl Client {
         input.flush().expect("the client listens");
     }
 
+    /// Whether a line with `text` in it comes soon.
+    fn hears(&self, text: &str) -> bool {
+        while let Ok(line) = self.lines.recv_timeout(Duration::from_millis(200)) {
+            if line.contains(text) {
+                return true;
+            }
+        }
+        false
+    }
+
     /// Waits for a line with `text` in it.
     #[track_caller]
     fn hear(&self, text: &str) {
@@ -190,6 +200,14 @@ fn input_ends_with_the_first_client_where_asked() {
     first.hear("got one");
     first.say("two\n");
     first.hear("got two");
+    // The watcher is there before anything happens.
+    assert!(eventually(|| {
+        first.say("again\n");
+        watcher
+            .lines
+            .recv_timeout(Duration::from_millis(200))
+            .is_ok()
+    }));
     // It is gone without a word; whoever watches stays.
     drop(first);
     watcher.hear("end of input");
@@ -220,13 +238,16 @@ fn input_stays_open_where_not_asked() {
 fn a_client_that_stops_reading_holds_nothing_up() {
     let node = namespace("attach-slow");
     // Far more than all buffers between the container and a client's terminal.
-    let script = "read go; yes 'a line of some length, so that it soon fills every buffer' | head -c 30000000; echo; echo the end; sleep 3600";
+    let script = "while read word && test $word != go; do echo heard $word; done; yes 'a line of some length, so that it soon fills every buffer' | head -c 30000000; echo; echo the end; sleep 3600";
     pod(&node, "attach-slow", "talker", script, "    stdin: true\n");
     let stuck = Client::attach(&node, "attach-slow", &["talker"]);
     let mut good = Client::attach(&node, "attach-slow", &["-i", "talker"]);
     let pid = nix::unistd::Pid::from_raw(stuck.child.id() as i32);
     // Both are there before the talking begins.
-    std::thread::sleep(Duration::from_secs(2));
+    assert!(eventually(|| {
+        good.say("hello\n");
+        stuck.hears("heard hello")
+    }));
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).expect("kubectl runs");
     good.say("go\n");
     good.hear("the end");
@@ -263,7 +284,11 @@ fn a_terminal_is_attached_and_resized() {
     ));
     client.say("one\n");
     client.hear("got one");
-    client.hear("33 111");
+    // It first sends a size one larger, so that programs draw anew.
+    assert!(eventually(|| {
+        client.say("again\n");
+        client.hears("33 111")
+    }));
     drop(client);
     let mut client = in_terminal(&format!(
         "stty rows 44 cols 99; exec {} --kubeconfig {} -n attach-tty attach -it shell",
@@ -272,7 +297,10 @@ fn a_terminal_is_attached_and_resized() {
     ));
     client.say("two\n");
     client.hear("got two");
-    client.hear("44 99");
+    assert!(eventually(|| {
+        client.say("again\n");
+        client.hears("44 99")
+    }));
     drop(client);
     // A terminal's log is what it showed.
     let log = node.kubectl(&["-n", "attach-tty", "logs", "shell"]).must();

@@ -17,6 +17,8 @@ use tokio::sync::mpsc;
 const PROTOCOL_HEADER: HeaderName = HeaderName::from_static("x-stream-protocol-version");
 /// Time for the client to open its streams; upstream's.
 const STREAMS_TIME: Duration = Duration::from_secs(30);
+/// How long a client may take to read the end.
+const LINGER: Duration = Duration::from_secs(5);
 /// A terminal's size as JSON on one line.
 const SIZE_BYTES_MAX: usize = 1024;
 
@@ -150,13 +152,14 @@ async fn carry(streams: Streams, carried: Carried, wanted: Wanted) {
         resize,
     } = streams;
     let Some(error) = error else { return };
+    // Whole streams are held here to the end: one that is let go of is reset, whatever is on its way in it.
+    let (mut stdin, mut resize) = (stdin.filter(|_| wanted.stdin), resize);
     let output = send(carried.output, &error, stdout.as_ref(), stderr.as_ref());
     let input = carried.input;
-    let stdin = stdin.filter(|_| wanted.stdin).map(|stream| stream.reader);
     let receiving = async {
         tokio::join!(
-            receive(stdin, &input),
-            sizes(resize.map(|stream| stream.reader), &input)
+            receive(stdin.as_mut().map(|stream| &mut stream.reader), &input),
+            sizes(resize.as_mut().map(|stream| &mut stream.reader), &input)
         );
         // The input stays open until the end: an end of input is not an end of the client.
         std::future::pending::<()>().await;
@@ -164,8 +167,10 @@ async fn carry(streams: Streams, carried: Carried, wanted: Wanted) {
     tokio::select! {
         () = output => {}
         () = receiving => {}
-        () = error.writer.closed() => {}
+        () = error.writer.closed() => return,
     }
+    // The client closes when it has read everything. Closing first could make it forget what it has not handled yet.
+    let _ = tokio::time::timeout(LINGER, error.writer.closed()).await;
 }
 
 async fn send(
@@ -197,8 +202,8 @@ async fn send(
     }
 }
 
-async fn receive(stdin: Option<Reader>, input: &mpsc::Sender<Input>) {
-    let Some(mut stdin) = stdin else { return };
+async fn receive(stdin: Option<&mut Reader>, input: &mpsc::Sender<Input>) {
+    let Some(stdin) = stdin else { return };
     while let Some(bytes) = stdin.next().await {
         if input.send(Input::Stdin(bytes)).await.is_err() {
             return;
@@ -208,8 +213,8 @@ async fn receive(stdin: Option<Reader>, input: &mpsc::Sender<Input>) {
 }
 
 /// JSON texts one after the other, each ended by a newline.
-async fn sizes(resize: Option<Reader>, input: &mpsc::Sender<Input>) {
-    let Some(mut resize) = resize else { return };
+async fn sizes(resize: Option<&mut Reader>, input: &mpsc::Sender<Input>) {
+    let Some(resize) = resize else { return };
     let mut text = Vec::new();
     while let Some(bytes) = resize.next().await {
         text.extend_from_slice(&bytes);
