@@ -174,7 +174,9 @@ impl Limiter {
         let unified = self.layout == Layout::Unified;
         for entry in entries(unified, limits) {
             let directory = self.directory(entry.controller, below);
-            let file = directory.map(|d| d.join(&entry.file)).filter(|f| f.exists());
+            let file = directory
+                .map(|d| d.join(&entry.file))
+                .filter(|f| f.exists());
             let Some(file) = file else {
                 let refuse = missing == Missing::Refuse || entry.controller == "hugetlb";
                 if entry.limits && refuse {
