@@ -66,8 +66,14 @@ pub fn validate(old: &Value, object: &Value) -> Vec<FieldError> {
             continue;
         }
         for (index, (before, after)) in before.iter().zip(after).enumerate() {
-            container(before, after, &format!("spec.{group}[{index}]"), &mut errors);
-            let is_plain_init = group == "initContainers" && text(after, "/restartPolicy") != "Always";
+            container(
+                before,
+                after,
+                &format!("spec.{group}[{index}]"),
+                &mut errors,
+            );
+            let is_plain_init =
+                group == "initContainers" && text(after, "/restartPolicy") != "Always";
             if is_plain_init && before != after {
                 let detail = "only cpu and memory resources for sidecar containers are mutable";
                 errors.push(FieldError::forbidden("spec", detail));
@@ -126,21 +132,29 @@ mod tests {
     fn changes() {
         let old = pod(json!({"requests": {"cpu": "1", "memory": "1Mi", "example.com/x": "1"}}));
         for (requests, want) in [
-            (json!({"cpu": "2", "memory": "1Mi", "example.com/x": "1"}), ""),
+            (
+                json!({"cpu": "2", "memory": "1Mi", "example.com/x": "1"}),
+                "",
+            ),
             (
                 json!({"memory": "1Mi", "example.com/x": "1"}),
                 "spec.containers[0].resources.requests",
             ),
-            (json!({"cpu": "1", "memory": "1Mi", "example.com/x": "2"}), "spec"),
+            (
+                json!({"cpu": "1", "memory": "1Mi", "example.com/x": "2"}),
+                "spec",
+            ),
         ] {
             let new = pod(json!({"requests": requests}));
             let found: Vec<String> = validate(&old, &new).into_iter().map(|e| e.field).collect();
             assert_eq!(found.join(" "), want, "{requests}");
         }
-        let guaranteed =
-            pod(json!({"requests": {"cpu": "1", "memory": "1Mi"}, "limits": {"cpu": "1", "memory": "1Mi"}}));
-        let burstable =
-            pod(json!({"requests": {"cpu": "1", "memory": "1Mi"}, "limits": {"cpu": "2", "memory": "1Mi"}}));
+        let guaranteed = pod(
+            json!({"requests": {"cpu": "1", "memory": "1Mi"}, "limits": {"cpu": "1", "memory": "1Mi"}}),
+        );
+        let burstable = pod(
+            json!({"requests": {"cpu": "1", "memory": "1Mi"}, "limits": {"cpu": "2", "memory": "1Mi"}}),
+        );
         assert!(
             validate(&guaranteed, &burstable)[0]
                 .message

@@ -112,7 +112,8 @@ pub fn validate_of_pod(pod: &Value, errors: &mut Errors) {
         errors.push(FieldError::forbidden("spec.resources", detail));
     }
     amounts(own, "spec.resources", errors, |name| {
-        (!of_pods(name)).then_some("not supported at the pod level; there are cpu, memory and hugepages-<size>")
+        (!of_pods(name))
+            .then_some("not supported at the pod level; there are cpu, memory and hugepages-<size>")
     });
     let together = together(&pod["spec"]);
     for (name, amount) in map(own, "/requests") {
@@ -178,7 +179,11 @@ fn amounts(
         }
     }
     pairs(set("limits"), set("requests"), at, errors);
-    let named = |name: &str| ["limits", "requests"].iter().any(|g| set(g).contains_key(name));
+    let named = |name: &str| {
+        ["limits", "requests"]
+            .iter()
+            .any(|g| set(g).contains_key(name))
+    };
     let huge = |name: &String| name.starts_with(HUGE_PAGES);
     let asks_huge = set("limits").keys().any(huge) || set("requests").keys().any(huge);
     if asks_huge && !named("cpu") && !named("memory") {
@@ -212,7 +217,12 @@ fn whole(name: &str, quantity: Quantity, amount: &Value, field: String, errors: 
     }
 }
 
-fn pairs(limits: &Map<String, Value>, requests: &Map<String, Value>, at: &str, errors: &mut Errors) {
+fn pairs(
+    limits: &Map<String, Value>,
+    requests: &Map<String, Value>,
+    at: &str,
+    errors: &mut Errors,
+) {
     for (name, request) in requests {
         // What cannot be shared out twice is asked for exactly.
         let exact = name.contains('/') || name.starts_with(HUGE_PAGES);
@@ -243,7 +253,10 @@ pub fn validate_policies(container: &Value, at: &str, restart_policy: &str, erro
     let mut seen: Vec<&str> = Vec::new();
     for (index, policy) in list(container, "/resizePolicy").iter().enumerate() {
         let at = format!("{at}.resizePolicy[{index}]");
-        let (name, what) = (text(policy, "/resourceName"), text(policy, "/restartPolicy"));
+        let (name, what) = (
+            text(policy, "/resourceName"),
+            text(policy, "/restartPolicy"),
+        );
         if seen.contains(&name) {
             errors.push(FieldError::duplicate(&at, &name.into()));
         }
@@ -272,7 +285,12 @@ mod tests {
         validate_of_pod(&pod, &mut errors);
         for container in list(&pod, "/spec/containers") {
             validate(container, "c", &mut errors);
-            validate_policies(container, "c", text(&pod, "/spec/restartPolicy"), &mut errors);
+            validate_policies(
+                container,
+                "c",
+                text(&pod, "/spec/restartPolicy"),
+                &mut errors,
+            );
         }
         let fields: Vec<String> = errors.list.into_iter().map(|e| e.field).collect();
         fields.join(" ")
@@ -281,31 +299,71 @@ mod tests {
     #[test]
     fn containers() {
         for (resources, want) in [
-            (json!({"limits": {"cpu": "1", "hugepages-2Mi": "4Mi"}, "requests": {"hugepages-2Mi": "4Mi"}}), ""),
+            (
+                json!({"limits": {"cpu": "1", "hugepages-2Mi": "4Mi"}, "requests": {"hugepages-2Mi": "4Mi"}}),
+                "",
+            ),
             (json!({"limits": {"hugepages-2Mi": "4Mi"}}), "c.resources"),
-            (json!({"limits": {"cpu": "1", "hugepages-2Mi": "3Mi"}}), "c.resources.limits[hugepages-2Mi]"),
-            (json!({"limits": {"cpu": "1", "hugepages-x": "3Mi"}}), "c.resources.limits[hugepages-x]"),
+            (
+                json!({"limits": {"cpu": "1", "hugepages-2Mi": "3Mi"}}),
+                "c.resources.limits[hugepages-2Mi]",
+            ),
+            (
+                json!({"limits": {"cpu": "1", "hugepages-x": "3Mi"}}),
+                "c.resources.limits[hugepages-x]",
+            ),
             (
                 json!({"limits": {"cpu": "1", "hugepages-2Mi": "4Mi"}, "requests": {"hugepages-2Mi": "2Mi"}}),
                 "c.resources.requests",
             ),
-            (json!({"limits": {"example.com/gpu": "1"}, "requests": {"example.com/gpu": "1"}}), ""),
-            (json!({"requests": {"example.com/gpu": "1"}}), "c.resources.limits"),
-            (json!({"limits": {"example.com/gpu": "500m"}}), "c.resources.limits[example.com/gpu]"),
-            (json!({"limits": {"a/b/c": "1"}}), "c.resources.limits[a/b/c]"),
-            (json!({"limits": {"ephemeral-storage": "1Gi"}, "requests": {"ephemeral-storage": "2Gi"}}), "c.resources.requests"),
+            (
+                json!({"limits": {"example.com/gpu": "1"}, "requests": {"example.com/gpu": "1"}}),
+                "",
+            ),
+            (
+                json!({"requests": {"example.com/gpu": "1"}}),
+                "c.resources.limits",
+            ),
+            (
+                json!({"limits": {"example.com/gpu": "500m"}}),
+                "c.resources.limits[example.com/gpu]",
+            ),
+            (
+                json!({"limits": {"a/b/c": "1"}}),
+                "c.resources.limits[a/b/c]",
+            ),
+            (
+                json!({"limits": {"ephemeral-storage": "1Gi"}, "requests": {"ephemeral-storage": "2Gi"}}),
+                "c.resources.requests",
+            ),
         ] {
-            assert_eq!(wrong(&json!({"containers": [{"resources": resources}]})), want, "{resources}");
+            assert_eq!(
+                wrong(&json!({"containers": [{"resources": resources}]})),
+                want,
+                "{resources}"
+            );
         }
         for (policy, restart, want) in [
-            (json!([{"resourceName": "cpu", "restartPolicy": "NotRequired"}]), "Never", ""),
-            (json!([{"resourceName": "cpu", "restartPolicy": "RestartContainer"}]), "Always", ""),
+            (
+                json!([{"resourceName": "cpu", "restartPolicy": "NotRequired"}]),
+                "Never",
+                "",
+            ),
+            (
+                json!([{"resourceName": "cpu", "restartPolicy": "RestartContainer"}]),
+                "Always",
+                "",
+            ),
             (
                 json!([{"resourceName": "cpu", "restartPolicy": "RestartContainer"}]),
                 "Never",
                 "c.resizePolicy[0].restartPolicy",
             ),
-            (json!([{"resourceName": "disk", "restartPolicy": "NotRequired"}]), "", "c.resizePolicy[0].resourceName"),
+            (
+                json!([{"resourceName": "disk", "restartPolicy": "NotRequired"}]),
+                "",
+                "c.resizePolicy[0].resourceName",
+            ),
         ] {
             let spec = json!({"restartPolicy": restart, "containers": [{"resizePolicy": policy}]});
             assert_eq!(wrong(&spec), want, "{policy}");
@@ -318,7 +376,10 @@ mod tests {
             "resources": {"limits": {"cpu": "2", "memory": "1Gi"}},
             "containers": [{"resources": {"requests": {"cpu": "300m"}}}, {"resources": {"requests": {"cpu": "200m"}}}]});
         default_of_pod(&mut spec);
-        assert_eq!(spec["resources"]["requests"], json!({"cpu": "500m", "memory": "1Gi"}));
+        assert_eq!(
+            spec["resources"]["requests"],
+            json!({"cpu": "500m", "memory": "1Gi"})
+        );
         assert_eq!(wrong(&spec), "");
         spec["containers"][0]["resources"]["limits"] = json!({"cpu": "3"});
         spec["resources"]["requests"]["cpu"] = "100m".into();
