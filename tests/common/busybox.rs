@@ -36,6 +36,7 @@ const APPLETS: &[&str] = &[
     "touch",
     "rm",
     "yes",
+    "tr",
     "printf",
     "test",
     "wc",
