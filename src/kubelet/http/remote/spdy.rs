@@ -154,10 +154,7 @@ async fn carry(streams: Streams, carried: Carried, wanted: Wanted) {
     let input = carried.input;
     let stdin = stdin.filter(|_| wanted.stdin);
     let receiving = async {
-        tokio::join!(
-            receive(stdin, &input),
-            sizes(resize, &input)
-        );
+        tokio::join!(receive(stdin, &input), sizes(resize, &input));
         // The input stays open until the end: an end of input is not an end of the client.
         std::future::pending::<()>().await;
     };
