@@ -273,9 +273,12 @@ fn resources_change_while_a_container_runs() {
         r#"{"requests": {"cpu": "150m"}, "limits": {"cpu": "400m"}}"#,
     )
     .must();
-    let quota_of = |milli: u32| match unified() {
-        true => format!("{} 100000", milli * 100),
-        false => (milli * 100).to_string(),
+    let quota_of = |milli: u32| {
+        if unified() {
+            format!("{} 100000", milli * 100)
+        } else {
+            (milli * 100).to_string()
+        }
     };
     becomes(&node, &quota_of(400), || quota(&node, &at));
     becomes(&node, &quota_of(400), || quota(&node, &below));
