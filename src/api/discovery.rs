@@ -176,6 +176,7 @@ fn subresource(
         ),
         Subresource::Finalize => ("finalize", &["update"], kind.kind),
         Subresource::Token => ("token", &["create"], "TokenRequest"),
+        Subresource::Resize => ("resize", &["get", "patch", "update"], kind.kind),
         Subresource::EphemeralContainers => (
             "ephemeralcontainers",
             &["get", "patch", "update"],

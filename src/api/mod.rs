@@ -353,22 +353,22 @@ impl Api {
         }
         let on_object = path.name.is_some();
         match (head.method, part) {
-            (Method::GET, None | Some(Subresource::Status | Subresource::EphemeralContainers))
-                if on_object =>
-            {
-                self.get(&call)
-            }
+            (
+                Method::GET,
+                None
+                | Some(Subresource::Status | Subresource::EphemeralContainers | Subresource::Resize),
+            ) if on_object => self.get(&call),
             (Method::GET, None) if call.query.flag("watch") => self.watch(&call),
             (Method::GET, None) => self.list(&call),
             (Method::POST, None) if !on_object => self.create(&call, body::read(body).await?).await,
             (Method::POST, Some(Subresource::Binding)) => {
                 self.bind(&call, body::read(body).await?).await
             }
-            (Method::PUT, None | Some(Subresource::Status | Subresource::EphemeralContainers))
-                if on_object =>
-            {
-                self.replace(&call, part, body::read(body).await?).await
-            }
+            (
+                Method::PUT,
+                None
+                | Some(Subresource::Status | Subresource::EphemeralContainers | Subresource::Resize),
+            ) if on_object => self.replace(&call, part, body::read(body).await?).await,
             (Method::POST, Some(Subresource::Token)) => {
                 self.request_token(&call, body::read(body).await?)
             }
@@ -377,7 +377,8 @@ impl Api {
             }
             (
                 Method::PATCH,
-                None | Some(Subresource::Status | Subresource::EphemeralContainers),
+                None
+                | Some(Subresource::Status | Subresource::EphemeralContainers | Subresource::Resize),
             ) if on_object => self.patch(&call, part, body::read(body).await?).await,
             (Method::DELETE, None) if on_object => {
                 self.delete(&call, body::read(body).await?).await
@@ -402,6 +403,7 @@ fn part_of(kind: &Kind, word: &str) -> Option<Subresource> {
         "finalize" => Subresource::Finalize,
         "token" => Subresource::Token,
         "ephemeralcontainers" => Subresource::EphemeralContainers,
+        "resize" => Subresource::Resize,
         _ => return None,
     };
     kind.subresources.contains(&part).then_some(part)

@@ -28,7 +28,7 @@ pub struct PressureArgs {
     /// Longest grace of a pod evicted by a soft threshold, seconds; default: 0.
     #[arg(long, value_name = "SECONDS")]
     eviction_max_pod_grace_period: Option<i64>,
-    /// Kept for the system, e.g. cpu=100m,memory=64Mi,ephemeral-storage=1Gi; default: the profile's.
+    /// Kept for the system, e.g. cpu=100m,memory=64Mi,ephemeral-storage=1Gi,pid=1000; default: the profile's.
     #[arg(long, value_name = "RESOURCES")]
     system_reserved: Option<String>,
     /// Kept for this program; default: nothing.
@@ -43,6 +43,9 @@ pub struct PressureArgs {
     /// Age before which an unused image is not removed; default: 2m.
     #[arg(long, value_name = "DURATION")]
     minimum_image_ttl_duration: Option<String>,
+    /// Most processes and threads of one pod, 0: no limit; default: the profile's.
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
+    pod_max_pids: Option<i64>,
 }
 
 impl PressureArgs {
@@ -60,6 +63,7 @@ impl PressureArgs {
             image_gc_high_threshold: self.image_gc_high_threshold,
             image_gc_low_threshold: self.image_gc_low_threshold,
             minimum_image_ttl_duration: self.minimum_image_ttl_duration,
+            pod_max_pids: self.pod_max_pids,
         };
         Settings::new(profile, &flags).map_err(anyhow::Error::msg)
     }

@@ -4,7 +4,7 @@
 
 use super::pod::state::Verdict;
 use super::spec::NodeFacts;
-use super::spec::resources::pod_requests;
+use super::spec::pod_resources::{Amounts, pod_requests};
 use k8s_openapi::api::core::v1::Pod;
 use std::collections::BTreeMap;
 
@@ -16,10 +16,10 @@ pub struct Room {
     pub labels: BTreeMap<String, String>,
 }
 
-/// Refuses `pod` where it does not fit beside `others` (the pods here that are not over).
+/// Refuses `pod` where it does not fit beside `others` (what the pods here that are not over have been granted).
 pub fn admit<'a>(
     pod: &Pod,
-    others: impl Iterator<Item = &'a Pod>,
+    others: impl Iterator<Item = &'a Amounts>,
     room: &Room,
 ) -> Result<(), Verdict> {
     let wanted = pod_requests(pod);
@@ -27,23 +27,22 @@ pub fn admit<'a>(
     let mut used: BTreeMap<String, i64> = BTreeMap::new();
     for other in others {
         count += 1;
-        for (resource, amount) in pod_requests(other) {
-            *used.entry(resource).or_default() += amount;
+        for (resource, amount) in other {
+            let sum = used.entry(resource.clone()).or_default();
+            *sum = sum.saturating_add(*amount);
         }
     }
     let pods_max = i64::from(room.pods_max);
     if count + 1 > pods_max {
         return Err(out_of("pods", 1, count, pods_max));
     }
-    for (resource, capacity) in [
-        ("cpu", room.facts.cpu_milli),
-        ("memory", room.facts.memory_bytes),
-        ("ephemeral-storage", room.facts.ephemeral_storage_bytes),
-    ] {
-        let requested = wanted.get(resource).copied().unwrap_or(0);
+    for (resource, requested) in &wanted {
+        let Some(capacity) = room.facts.capacity(resource) else {
+            continue;
+        };
         let used = used.get(resource).copied().unwrap_or(0);
-        if requested > 0 && requested.saturating_add(used) > capacity {
-            return Err(out_of(resource, requested, used, capacity));
+        if *requested > 0 && requested.saturating_add(used) > capacity {
+            return Err(out_of(resource, *requested, used, capacity));
         }
     }
     let selector = pod.spec.as_ref().and_then(|s| s.node_selector.as_ref());
@@ -86,6 +85,7 @@ mod tests {
                 cpu_milli: 1000,
                 memory_bytes: 1 << 20,
                 ephemeral_storage_bytes: 1 << 30,
+                ..NodeFacts::default()
             },
             labels: BTreeMap::from([("disk".to_string(), "ssd".to_string())]),
         };
@@ -94,7 +94,7 @@ mod tests {
                 "containers": [{"name": "c", "resources": {"requests": requests}}]}}))
             .unwrap()
         };
-        let half = pod(json!({"cpu": "600m"}), json!({}));
+        let half = pod_requests(&pod(json!({"cpu": "600m"}), json!({})));
         for (requests, selector, others, expected) in [
             (json!({}), json!({}), 0, None),
             (json!({}), json!({}), 2, Some("OutOfpods")),

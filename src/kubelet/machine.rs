@@ -104,6 +104,8 @@ impl Fixed {
                     kept(Signal::NodefsAvailable, self.disk_bytes),
                 ],
             ),
+            memory_capacity_bytes: self.memory_bytes,
+            huge_pages: self.huge_pages.clone(),
         }
     }
 
@@ -118,6 +120,16 @@ impl Fixed {
         .map(|(k, v)| (k.to_string(), v.to_string()))
         .collect()
     }
+}
+
+/// Processes and threads this machine can have at once: proc(5).
+pub fn pids_max() -> Option<i64> {
+    let read = |file: &str| -> Option<i64> { fs::read_to_string(file).ok()?.trim().parse().ok() };
+    let ids = read("/proc/sys/kernel/pid_max");
+    [ids, read("/proc/sys/kernel/threads-max")]
+        .into_iter()
+        .flatten()
+        .min()
 }
 
 fn signed(bytes: u64) -> i64 {

@@ -6,7 +6,9 @@ use super::Context;
 use super::admit::{Room, admit};
 use super::eviction::{self, Eviction};
 use super::pod::ephemeral;
+use super::pod::resize::granted;
 use super::pod::state::{PodState, Record, Verdict, containers};
+use super::spec::pod_resources::{Amounts, pod_requests};
 use super::static_pods::mirror::{Mirror, is_mirror};
 use super::static_pods::{Source, StaticPods};
 use super::volumes;
@@ -43,6 +45,8 @@ pub struct View {
     pub containers: BTreeMap<String, ContainerView>,
     /// The pod uses nothing of the node any more.
     pub over: bool,
+    /// What it was granted of the node.
+    pub requests: Amounts,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -91,6 +95,7 @@ impl View {
         View {
             pod: pod.clone(),
             containers: list,
+            requests: pod_requests(&granted(pod, state)),
             over: !state.any_running()
                 && (state.verdict.is_some()
                     || state.cleaned
@@ -318,6 +323,8 @@ impl Manager {
     async fn start(&mut self, wanted: Wanted) {
         let pod = wanted.pod.clone();
         let uid = pod.metadata.uid.clone().unwrap_or_default();
+        let ctx = self.ctx.clone();
+        let _room = ctx.room.lock().await;
         let refused = self.refuse(&pod).await;
         let (wanted_tx, wanted) = watch::channel(wanted);
         let (view_tx, view) = watch::channel(View::of(&pod, &PodState::default()));
@@ -344,20 +351,15 @@ impl Manager {
             return None;
         }
         let pressure = *self.ctx.pressure.borrow();
-        let others: Vec<Arc<Pod>> = self
-            .pods
-            .lock()
-            .values()
-            .filter(|h| !h.view.borrow().over)
-            .map(|h| h.wanted.borrow().pod.clone())
-            .collect();
+        let mut others = self.pods.views();
+        others.retain(|view| !view.over);
         let room = Room {
             pods_max: self.ctx.pods_max,
             facts: self.ctx.facts.clone(),
             labels: self.node_labels(pod).await,
         };
         let refused = eviction::admit(pod, pressure)
-            .and_then(|()| admit(pod, others.iter().map(AsRef::as_ref), &room))
+            .and_then(|()| admit(pod, others.iter().map(|view| &view.requests), &room))
             .and_then(|()| super::admit_security::admit(pod, &self.ctx.policy))
             .err()?;
         tracing::warn!(pod = %format!("{}/{}", pod.metadata.namespace.as_deref().unwrap_or_default(),
@@ -372,6 +374,7 @@ impl Manager {
             "OutOfpods" => "OutOfpods",
             "OutOfcpu" => "OutOfcpu",
             "OutOfmemory" => "OutOfmemory",
+            "OutOfephemeral-storage" => "OutOfephemeral-storage",
             "NodeAffinity" => "NodeAffinity",
             "SysctlForbidden" => "SysctlForbidden",
             "AppArmor" => "AppArmor",

@@ -12,6 +12,7 @@
 mod act;
 mod admit;
 mod admit_security;
+mod cgroups;
 mod counters;
 mod dirs;
 mod events;
@@ -107,6 +108,10 @@ struct Context {
     pressure: watch::Receiver<eviction::Pressure>,
     counters: Arc<counters::Counters>,
     images_dir: PathBuf,
+    pods: Arc<manager::Pods>,
+    cgroups: Arc<cgroups::Cgroups>,
+    /// Held by whoever gives a pod room on this node.
+    room: tokio::sync::Mutex<()>,
 }
 
 /// Clones share one kubelet.
@@ -168,6 +173,18 @@ impl Kubelet {
             node_changed: node_changed.clone(),
             images_dir: config.images_dir.clone(),
         };
+        let cgroups = Arc::new(cgroups::Cgroups::new(
+            parts.runtime.limiter(),
+            pods.clone(),
+            fixed.facts(),
+            cgroups::node_limits(
+                fixed.cpu_milli,
+                fixed.memory_bytes,
+                machine::pids_max(),
+                &config.settings.reserved,
+            ),
+            (config.settings.pod_pids_max > 0).then_some(config.settings.pod_pids_max),
+        ));
         let (evictions, pressure) =
             eviction::Manager::new(eviction_parts, Arc::new(config.settings));
         let ctx = Arc::new(Context {
@@ -194,6 +211,9 @@ impl Kubelet {
             pressure: pressure.clone(),
             counters,
             images_dir: config.images_dir,
+            pods: pods.clone(),
+            cgroups,
+            room: tokio::sync::Mutex::default(),
         });
         // Beside the pods' directories: volumes outlive pods.
         let storage = config.pods_dir.with_file_name("storage");

@@ -8,6 +8,7 @@ use super::manager::{View, Wanted};
 use super::pod::decide::{Action, advance, decide};
 use super::pod::ephemeral;
 use super::pod::patch::status_patch;
+use super::pod::resize::granted_to;
 use super::pod::state::{ImageState, PodState, Sandbox, Verdict, Volumes, containers};
 use super::pod::status::pod_status;
 use super::probes::Probes;
@@ -153,6 +154,9 @@ impl Worker {
         if self.pod.spec.as_ref().is_some_and(|s| s.volumes.is_some()) {
             self.state.volumes = Volumes::Absent;
         }
+        if sandbox.is_some() {
+            self.settle_cgroup().await;
+        }
         self.collect_last_words();
         if refused.is_some() {
             self.state.verdict = refused;
@@ -199,25 +203,30 @@ impl Worker {
             }
         }
         let volumes_ms = self.tend_volumes().await;
+        let resize_ms = Box::pin(self.resize()).await;
         self.note_waits();
         self.publish();
         self.report().await;
-        let wakes = [wake_ms, self.report_retry_ms, volumes_ms];
+        let wakes = [wake_ms, self.report_retry_ms, volumes_ms, resize_ms];
         Next::Wait(wakes.into_iter().flatten().min())
     }
 
     /// The newest pod object; ours may be newer than the watch's after a write.
     fn refresh(&mut self) {
+        let mut newer = None;
         let wanted = self.wanted.borrow_and_update();
         if wanted.mirror.is_some() {
             // A file's pod does not change: another content is another pod.
             self.mirror.clone_from(&wanted.mirror);
         } else if version(&wanted.pod) > version(&self.pod) {
-            self.pod = wanted.pod.clone();
+            newer = Some(wanted.pod.clone());
         }
         self.state.gone |= wanted.gone;
         let (eviction, reclaims) = (wanted.eviction.clone(), wanted.reclaims);
         drop(wanted);
+        if let Some(pod) = newer {
+            self.take_pod(pod);
+        }
         self.take_eviction(eviction);
         self.must_reclaim |= std::mem::replace(&mut self.reclaims, reclaims) != reclaims;
     }
@@ -319,7 +328,7 @@ impl Worker {
         match result {
             Ok(pod) => {
                 if version(&pod) > version(&self.pod) {
-                    self.pod = Arc::new(pod);
+                    self.take_pod(Arc::new(pod));
                 }
                 self.written = Some(desired);
                 self.publish();
@@ -426,7 +435,11 @@ impl Worker {
     pub(super) fn container(&self, name: &str) -> Option<(bool, Container)> {
         containers(&self.pod)
             .find(|(_, c)| c.name == name)
-            .map(|(init, c)| (init, c.clone()))
+            .map(|(init, c)| {
+                let mut container = c.clone();
+                container.resources = Some(granted_to(&self.state, c));
+                (init, container)
+            })
             .or_else(|| ephemeral::find(&self.pod, name).map(|c| (false, c)))
     }
 

@@ -27,6 +27,8 @@ pub struct Profile {
     pub models: Vec<String>,
     /// Most pods this node takes (node status `capacity.pods`).
     pub pods_max: u32,
+    /// Most processes and threads of one pod (`--pod-max-pids`, the kubelet's podPidsLimit).
+    pub pod_pids_max: i64,
     /// Store and watch sizes.
     pub store: StoreProfile,
     /// Thread counts.

@@ -1,5 +1,8 @@
 //! Which control groups this machine has (v1, hybrid, v2), and the few things done to them here:
-//! joining, killing, counting OOM kills, removing. Limits are set by `libcontainer`.
+//! joining, killing, counting OOM kills, removing. A container's first limits are set by `libcontainer`, all others in
+//! [`limits`].
+
+pub mod limits;
 
 use std::fs;
 use std::io;
@@ -243,7 +246,7 @@ fn create_directory(path: &Path) -> io::Result<()> {
 fn hand_down(directory: &Path) -> io::Result<()> {
     let controllers = fs::read_to_string(directory.join("cgroup.controllers"))?;
     for controller in controllers.split_whitespace() {
-        if ["cpu", "memory", "pids", "io", "cpuset"].contains(&controller) {
+        if ["cpu", "memory", "pids", "io", "cpuset", "hugetlb"].contains(&controller) {
             let _ = fs::write(
                 directory.join("cgroup.subtree_control"),
                 format!("+{controller}"),

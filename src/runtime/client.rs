@@ -2,6 +2,7 @@
 
 use super::attach::AttachSession;
 use super::cgroup_usage::CgroupReader;
+use super::cgroups::limits::Limiter;
 use super::cgroups::{self, Layout};
 use super::connection::Connection;
 use super::exec::ExecSession;
@@ -118,6 +119,11 @@ impl Runtime {
     /// A reader of what cgroups use.
     pub fn usage_reader(&self) -> CgroupReader {
         CgroupReader::new(self.layout.clone())
+    }
+
+    /// A writer of what cgroups may use.
+    pub fn limiter(&self) -> Limiter {
+        Limiter::new(self.layout.clone(), self.config.cgroup_root.clone())
     }
 
     /// A pod's or container's cgroup from each hierarchy's root: `coracle/burstable/pod<uid>`.

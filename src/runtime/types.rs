@@ -75,6 +75,8 @@ pub struct Resources {
     pub memory_limit_bytes: Option<i64>,
     pub pids_max: Option<i64>,
     pub oom_score_adj: i32,
+    /// Bytes by page size as the kernel names it (`2MB`).
+    pub huge_pages: Vec<(String, i64)>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -63,6 +63,34 @@ fn requests(resources: Option<&ResourceRequirements>) -> Resources {
     all
 }
 
+/// What a container takes: what it asks or what it was granted, whichever is more; only the latter where its node can
+/// never give it what it asks (upstream's `determineContainerReqs`).
+fn takes(pod: &Pod, container: &Container) -> Resources {
+    let asked = requests(container.resources.as_ref());
+    let Some(status) = &pod.status else {
+        return asked;
+    };
+    let reported = status.init_container_statuses.iter().flatten();
+    let granted = reported
+        .chain(status.container_statuses.iter().flatten())
+        .find(|s| s.name == container.name)
+        .and_then(|s| s.allocated_resources.as_ref());
+    let Some(granted) = granted.map(|set| Resources::read(Some(set))) else {
+        return asked;
+    };
+    let conditions = status.conditions.iter().flatten();
+    let infeasible = conditions
+        .into_iter()
+        .any(|c| c.type_ == "PodResizePending" && c.reason.as_deref() == Some("Infeasible"));
+    let mut all = if infeasible {
+        Resources::default()
+    } else {
+        asked
+    };
+    all.max(&granted);
+    all
+}
+
 /// What a pod takes from its node, one of `pods` included: the larger of what runs at the same time (containers and
 /// sidecars) and of what each init container needs beside the sidecars started before it.
 /// <https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/#resource-sharing-within-containers>
@@ -70,12 +98,12 @@ pub fn pod_requests(pod: &Pod) -> Resources {
     let mut total = Resources::default();
     if let Some(spec) = &pod.spec {
         for container in &spec.containers {
-            total.add(&requests(container.resources.as_ref()));
+            total.add(&takes(pod, container));
         }
         let mut sidecars = Resources::default();
         let mut init_peak = Resources::default();
         for container in spec.init_containers.iter().flatten() {
-            let own = requests(container.resources.as_ref());
+            let own = takes(pod, container);
             if is_sidecar(container) {
                 sidecars.add(&own);
                 init_peak.max(&sidecars);
@@ -129,6 +157,23 @@ mod tests {
         let init = json!([sidecar, container("1", "1Mi")]);
         let spec = json!({"containers": two, "initContainers": init});
         assert_eq!(asks(spec), (1050, 4 << 20, 1));
+    }
+
+    #[test]
+    fn a_change_that_waits_takes_both_and_one_that_cannot_be_takes_nothing() {
+        let asks = |asked: &str, reason: &str| {
+            let pod: Pod = serde_json::from_value(json!({
+                "spec": {"containers": [container(asked, "1Mi")]},
+                "status": {
+                    "conditions": [{"type": "PodResizePending", "status": "True", "reason": reason}],
+                    "containerStatuses": [{"name": "c", "image": "", "imageID": "", "ready": true, "restartCount": 0,
+                        "allocatedResources": {"cpu": "1", "memory": "1Mi"}}]}}))
+            .unwrap();
+            pod_requests(&pod).get(CPU)
+        };
+        assert_eq!(asks("2", "Deferred"), 2000);
+        assert_eq!(asks("500m", "Deferred"), 1000);
+        assert_eq!(asks("500", "Infeasible"), 1000);
     }
 
     #[test]

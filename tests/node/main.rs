@@ -24,6 +24,7 @@ mod probe_servers;
 mod probes;
 mod refusals;
 mod reset;
+mod resources;
 mod security;
 mod service_accounts;
 mod sidecars;
@@ -87,5 +88,6 @@ fn main() -> ExitCode {
         ("claims", claims::TESTS),
         ("stats", stats::TESTS),
         ("eviction", eviction::TESTS),
+        ("resources", resources::TESTS),
     ])
 }

@@ -547,6 +547,7 @@ async fn needs_root_limits_reach_the_kernel_as_far_as_it_lets_them() {
         pids_max: Some(99),
         // A guaranteed pod's; root without CAP_SYS_RESOURCE may not go below its own.
         oom_score_adj: -997,
+        huge_pages: Vec::new(),
     };
     let status = node.runtime.start_container(UID, &spec).await.unwrap();
     let value = |name: &str| {

@@ -98,6 +98,7 @@ pub enum Subresource {
     Finalize,
     Token,
     EphemeralContainers,
+    Resize,
 }
 
 /// A resource the API serves.

@@ -135,6 +135,7 @@ static KINDS: &[Kind] = &[
             Subresource::Attach,
             Subresource::PortForward,
             Subresource::EphemeralContainers,
+            Subresource::Resize,
         ],
         selectable: &[
             ("spec.nodeName", "/spec/nodeName"),

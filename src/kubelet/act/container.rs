@@ -73,6 +73,7 @@ impl Worker {
                     .as_ref()
                     .is_some_and(|l| l.post_start.is_some());
                 record.post_start = hook;
+                self.has_what_it_was_granted(name).await;
                 let message = |what| format!("Container {what}");
                 self.event(about, Kind::Normal, "Created", message("created"));
                 self.event(about, Kind::Normal, "Started", message("started"));

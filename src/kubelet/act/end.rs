@@ -163,6 +163,7 @@ impl Worker {
             tracing::warn!(pod = %self.name(), %error, "address not freed; the next start frees it");
         }
         self.state.sandbox_lost(now_ms());
+        self.ctx.cgroups.release(&self.pod).await;
         let dir = self.ctx.dirs.containers(&self.uid);
         self.remove_dirs(vec![dir]).await;
     }

@@ -8,6 +8,7 @@ mod evict;
 pub mod hooks;
 mod image;
 mod mirror;
+mod resize;
 mod sandbox;
 mod volumes;
 

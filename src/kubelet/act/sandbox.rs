@@ -4,6 +4,7 @@ use super::retry_ms;
 use crate::crash;
 use crate::kubelet::events::Kind;
 use crate::kubelet::now_ms;
+use crate::kubelet::pod::resize::granted;
 use crate::kubelet::pod::state::Sandbox;
 use crate::kubelet::spec::build::sandbox_spec;
 use crate::kubelet::spec::dns;
@@ -63,6 +64,9 @@ impl Worker {
             .map_err(|e| e.to_string())?;
         crash::point(|| "sandbox without an address".to_owned());
         let ready = async {
+            let granted = granted(&pod, &self.state).into_owned();
+            let settled = ctx.cgroups.settle(&granted).await;
+            settled.map_err(|e| e.to_string())?;
             let ip = self.attach(&sandbox).await?;
             crash::point(|| "sandbox without its hosts file".to_owned());
             self.write_hosts(&ip).await?;

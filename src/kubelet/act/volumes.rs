@@ -84,8 +84,7 @@ impl Worker {
             .await
             .unwrap_or_else(|e| Err(("*".to_string(), e.to_string())))?;
         let watched = self.ctx.watched.clone();
-        self.live
-            .made(&pod, places, &self.sources, &watched, now_ms());
+        self.live.made(&pod, places, &self.sources, &watched);
         Ok(())
     }
 
@@ -153,7 +152,7 @@ impl Worker {
         }
     }
 
-    /// Brings files up to date, and looks at volumes that have a limit; both only when due. Returns when to come back.
+    /// Brings files up to date when that is due. Returns when to come back.
     pub(in crate::kubelet) async fn tend_volumes(&mut self) -> Option<i64> {
         let over = self.state.termination.is_some()
             || self.state.verdict.is_some()
@@ -164,12 +163,6 @@ impl Worker {
         let now_ms = now_ms();
         if self.live.is_stale(&self.pod, now_ms) {
             self.refresh_files().await;
-        }
-        if self.live.usage_ms.is_some_and(|at| at <= now_ms) {
-            self.judge_usage().await;
-            if self.state.verdict.is_some() {
-                return Some(now_ms);
-            }
         }
         self.live.wake_ms()
     }
@@ -209,19 +202,6 @@ impl Worker {
             .unwrap_or_else(|e| Err(("*".to_string(), e.to_string())))
     }
 
-    async fn judge_usage(&mut self) {
-        let pod = self.pod.clone();
-        let directory = self.ctx.dirs.volumes(&self.uid);
-        let judged =
-            tokio::task::spawn_blocking(move || volumes::judge_usage(&pod, &directory)).await;
-        self.live.usage_ms = Some(now_ms() + volumes::USAGE_PERIOD_MS);
-        if let Ok(Some(verdict)) = judged {
-            self.event(None, Kind::Warning, "Evicted", verdict.message.clone());
-            self.state.verdict = Some(verdict);
-            self.state.finish_deadline_ms = Some(now_ms() + EVICTION_GRACE_MS);
-        }
-    }
-
     /// A pod that is over gives its volumes back before it is deleted, as upstream's volume manager does.
     pub(in crate::kubelet) async fn free_volumes(&mut self) {
         let dirs = self.ctx.dirs.clone();
@@ -244,9 +224,6 @@ impl Worker {
         }
     }
 }
-
-/// Upstream's `immediateEvictionGracePeriodSeconds`.
-const EVICTION_GRACE_MS: i64 = 1_000;
 
 fn list(pod: &Pod) -> &[Volume] {
     pod.spec

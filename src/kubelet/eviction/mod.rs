@@ -21,7 +21,7 @@ mod threshold;
 pub use message::binary;
 pub use pressure::{Pressure, admit};
 pub use run::{Manager, Parts};
-pub use settings::{Flags, ImageGc, Settings};
+pub use settings::{Flags, ImageGc, Reserved, Settings};
 pub use threshold::Signal;
 
 /// The order to a pod's worker to give its pod up.

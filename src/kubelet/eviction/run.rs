@@ -12,7 +12,7 @@ use crate::kubelet::events::{Kind, Recorder};
 use crate::kubelet::gc::Collector;
 use crate::kubelet::manager::{Pods, View};
 use crate::kubelet::now_ms;
-use crate::kubelet::spec::resources::pod_requests;
+use crate::kubelet::spec::pod_resources::pod_requests;
 use crate::kubelet::stats::{NodeFiles, Stats, same_filesystem};
 use std::path::PathBuf;
 use std::sync::Arc;

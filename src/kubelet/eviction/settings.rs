@@ -11,6 +11,9 @@ const PRESSURE_TRANSITION: &str = "5m";
 /// Age before which an unused image is not removed (upstream's default).
 const IMAGE_AGE_MIN: &str = "2m";
 
+/// Below this no container with a few threads starts: a mistake rather than a wish.
+const POD_PIDS_LEAST: i64 = 16;
+
 /// As given on the command line; `None`: the profile's, or upstream's default.
 #[derive(Debug, Clone, Default)]
 pub struct Flags {
@@ -25,6 +28,7 @@ pub struct Flags {
     pub image_gc_high_threshold: Option<u8>,
     pub image_gc_low_threshold: Option<u8>,
     pub minimum_image_ttl_duration: Option<String>,
+    pub pod_max_pids: Option<i64>,
 }
 
 /// Everything checked.
@@ -37,6 +41,8 @@ pub struct Settings {
     /// For the system and for this program, together.
     pub reserved: Reserved,
     pub image_gc: ImageGc,
+    /// Processes and threads of one pod; 0: no limit.
+    pub pod_pids_max: i64,
 }
 
 /// What pods never get.
@@ -45,6 +51,7 @@ pub struct Reserved {
     pub cpu_milli: i64,
     pub memory_bytes: i64,
     pub ephemeral_storage_bytes: i64,
+    pub pids: i64,
 }
 
 /// When unused images go.
@@ -99,6 +106,13 @@ impl Settings {
                 image_gc.low_percent, image_gc.high_percent
             ));
         }
+        // Upstream's 0 and -1: no limit.
+        let pod_pids_max = flags.pod_max_pids.unwrap_or(profile.pod_pids_max).max(0);
+        if (1..POD_PIDS_LEAST).contains(&pod_pids_max) {
+            return Err(format!(
+                "--pod-max-pids={pod_pids_max}: a pod needs at least {POD_PIDS_LEAST}; 0 is no limit"
+            ));
+        }
         Ok(Settings {
             thresholds,
             pressure_transition_ms: parse_duration_ms(&transition)
@@ -110,8 +124,10 @@ impl Settings {
                 ephemeral_storage_bytes: system
                     .ephemeral_storage_bytes
                     .saturating_add(kube.ephemeral_storage_bytes),
+                pids: system.pids.saturating_add(kube.pids),
             },
             image_gc,
+            pod_pids_max,
         })
     }
 
@@ -141,10 +157,11 @@ fn parse_reserved(text: &str) -> Result<Reserved, String> {
         match name {
             "cpu" => reserved.cpu_milli = quantity.milli(),
             "memory" => reserved.memory_bytes = quantity.value(),
+            "pid" => reserved.pids = quantity.value(),
             "ephemeral-storage" => reserved.ephemeral_storage_bytes = quantity.value(),
             other => {
                 return Err(format!(
-                    "cannot reserve {other:?}; there are cpu, memory and ephemeral-storage"
+                    "cannot reserve {other:?}; there are cpu, memory, ephemeral-storage and pid"
                 ));
             }
         }

@@ -3,6 +3,7 @@
 
 use super::health::{is_ready, is_started};
 use super::phase::Phase;
+use super::resize::Hindrance;
 use super::restart::{could_restart_all, restarts_all};
 use super::state::{PodState, Sandbox, containers, is_sidecar};
 use k8s_openapi::api::core::v1::{Pod, PodCondition};
@@ -36,6 +37,7 @@ pub fn conditions(pod: &Pod, state: &PodState, phase: Phase, now: &Time) -> Vec<
         let verdict = Verdict::of(true, "TerminationByKubelet", message.clone());
         set(&mut list, "DisruptionTarget", verdict, generation, now);
     }
+    resizing(&mut list, state, generation, now);
     if could_restart_all(pod) {
         let restarting = all_restarting(pod, state, phase);
         set(
@@ -47,6 +49,34 @@ pub fn conditions(pod: &Pod, state: &PodState, phase: Phase, now: &Time) -> Vec<
         );
     }
     list
+}
+
+/// Only while a change of resources has not come to its end.
+/// <https://kubernetes.io/docs/tasks/configure-pod-container/resize-container-resources/#pod-resize-status>
+fn resizing(list: &mut Vec<PodCondition>, state: &PodState, generation: Option<i64>, now: &Time) {
+    let pending = match &state.hindrance {
+        Some(Hindrance::Deferred(message)) => Some(("Deferred", message)),
+        Some(Hindrance::Infeasible(message)) => Some(("Infeasible", message)),
+        _ => None,
+    };
+    let in_progress = match &state.hindrance {
+        Some(Hindrance::Error(message)) => Some(("Error", message.clone())),
+        _ if !state.real.is_empty() => Some(("", String::new())),
+        _ => None,
+    };
+    let pending = pending.map(|(reason, message)| (reason, message.clone()));
+    for (kind, found) in [
+        ("PodResizePending", pending),
+        ("PodResizeInProgress", in_progress),
+    ] {
+        match found {
+            Some((reason, message)) => {
+                let verdict = Verdict::of(true, reason, message);
+                set(list, kind, verdict, generation, now);
+            }
+            None => list.retain(|c| c.type_ != kind),
+        }
+    }
 }
 
 /// Only of pods with a rule that restarts all containers.

@@ -1,9 +1,9 @@
 //! What a worker knows of a pod that an earlier process looked after.
 
-use super::ephemeral;
 use super::state::{
     Ended, PodState, RESTARTING_ALL, Record, Run, Sandbox, Verdict, Volumes, containers,
 };
+use super::{ephemeral, resize};
 use crate::runtime::{Exit, SandboxStatus};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 
@@ -47,6 +47,7 @@ impl PodState {
         for container in ephemeral::list(pod) {
             state.containers.entry(container.name.clone()).or_default();
         }
+        resize::adopt(pod, &mut state);
         let Some(sandbox) = sandbox else {
             for record in state.containers.values_mut() {
                 record.lost(now_ms, wanted);

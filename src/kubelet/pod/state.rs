@@ -2,6 +2,7 @@
 
 use super::backoff::Backoff;
 use super::health::{self, Standing, Unhealthy};
+use super::resize::{Held, Hindrance};
 use crate::runtime::{self, Exit, RunId, SandboxStatus};
 use k8s_openapi::api::core::v1::{Container, Pod};
 use std::collections::BTreeMap;
@@ -437,7 +438,7 @@ impl Ended {
 }
 
 /// Everything of a pod that is not in its spec.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct PodState {
     pub started_ms: Option<i64>,
     pub sandbox: Sandbox,
@@ -457,6 +458,12 @@ pub struct PodState {
     pub volumes_freed: bool,
     /// Why the node's own trouble ends the pod: message of the condition DisruptionTarget.
     pub disrupted: Option<String>,
+    /// What containers were granted, where that is not what their specs say.
+    pub granted: Held,
+    /// What running containers really have, where that is not what they were granted.
+    pub real: Held,
+    /// Why the granted and the real are not as the spec says.
+    pub hindrance: Option<Hindrance>,
 }
 
 /// The containers of a pod, init containers first, each with whether it is one.

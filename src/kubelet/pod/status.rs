@@ -5,6 +5,7 @@ use super::decide::crash_wait;
 use super::ephemeral;
 use super::health::{is_ready, is_started};
 use super::phase::{Phase, phase, reported};
+use super::resize;
 use super::restart::wants;
 use super::state::{
     Ended, ImageState, PodState, RESTARTING_ALL, RESTARTING_ALL_MESSAGE, Record, Run, Sandbox,
@@ -139,7 +140,7 @@ fn container_status(
         (run, _) => (run_state(run), record.previous.as_ref().map(terminated)),
     };
     let plain_init = init && !is_sidecar(container);
-    report(
+    let mut status = report(
         record,
         container,
         current,
@@ -150,7 +151,13 @@ fn container_status(
             is_ready(container, record)
         },
         !plain_init && is_started(container, record),
-    )
+    );
+    if record.attempt().is_some() {
+        let granted = resize::granted_to(state, container);
+        status.allocated_resources = granted.requests.filter(|set| !set.is_empty());
+        status.resources = Some(resize::real_of(state, container));
+    }
+    status
 }
 
 /// What upstream says of a container it knows no run of when its pod is over.

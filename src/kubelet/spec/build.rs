@@ -107,7 +107,7 @@ pub fn draft(inputs: &ContainerInputs) -> Result<Draft, ConfigError> {
         resources: resources::container_resources(
             inputs.pod,
             inputs.container,
-            inputs.node.memory_bytes,
+            inputs.node.memory_capacity_bytes,
         ),
         mounts,
     })

@@ -272,6 +272,7 @@ mod tests {
             cpu_milli: 4000,
             memory_bytes: 1 << 30,
             ephemeral_storage_bytes: 1 << 33,
+            ..NodeFacts::default()
         };
         environment(&Inputs {
             pod: &pod,

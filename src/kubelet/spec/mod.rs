@@ -12,6 +12,7 @@ pub mod dns;
 pub mod env;
 pub mod env_file;
 pub mod fields;
+pub mod pod_resources;
 pub mod resources;
 pub mod security;
 pub mod service_env;
@@ -30,13 +31,33 @@ pub struct Sources {
 }
 
 /// What specs may ask of the node.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct NodeFacts {
     pub name: String,
     pub ip: String,
     pub cpu_milli: i64,
     pub memory_bytes: i64,
     pub ephemeral_storage_bytes: i64,
+    /// All the memory there is; the others are what is left for pods.
+    pub memory_capacity_bytes: i64,
+    /// Bytes by resource name (`hugepages-2Mi`).
+    pub huge_pages: BTreeMap<String, i64>,
+}
+
+impl NodeFacts {
+    /// What pods may ask for of `resource` together. `None`: a device plugin's or nobody's, which the scheduler
+    /// alone decides over (upstream's kubelet leaves out what the node does not know).
+    pub fn capacity(&self, resource: &str) -> Option<i64> {
+        match resource {
+            "cpu" => Some(self.cpu_milli),
+            "memory" => Some(self.memory_bytes),
+            "ephemeral-storage" => Some(self.ephemeral_storage_bytes),
+            name if name.starts_with("hugepages-") => {
+                Some(self.huge_pages.get(name).copied().unwrap_or(0))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// The container cannot be configured as its spec asks (`CreateContainerConfigError`).

@@ -1,40 +1,56 @@
 //! Resource requests and limits as cgroup values, quality of service, and who dies first when memory runs out.
 //! <https://kubernetes.io/docs/concepts/workloads/pods/pod-qos/>
 
+use super::pod_resources::{amounts, limits_of, page_size, quota_us, requests_of};
 use crate::kubelet::pod::state::{containers, is_sidecar};
-use crate::object::quantity::Quantity;
 use crate::runtime;
-use k8s_openapi::api::core::v1::{Container, Pod};
+use crate::runtime::cgroups::limits::Limits;
+use k8s_openapi::api::core::v1::{Container, Pod, ResourceRequirements};
 use std::collections::BTreeMap;
 
 /// cgroup v1's smallest and largest `cpu.shares`.
 const SHARES_MIN: i64 = 2;
 const SHARES_MAX: i64 = 262_144;
-/// The period CPU quotas count in, microseconds (kubelet's `cpuCFSQuotaPeriod`).
-const CPU_PERIOD_US: i64 = 100_000;
+pub use crate::runtime::cgroups::limits::CPU_PERIOD_US;
 /// The kernel refuses quotas below 1 ms.
-const CPU_QUOTA_US_MIN: i64 = 1_000;
-/// Processes and threads of one container: ample for a service, and a fork bomb stays affordable on a board with
-/// 512 MiB (CRI-O's long-time default).
-const PIDS_MAX: i64 = 1_024;
+pub const CPU_QUOTA_US_MIN: i64 = 1_000;
 
-/// A pod's quality of service class.
+/// A pod's quality of service class; what the pod itself says, if it does, decides alone.
 pub fn qos_class(pod: &Pod) -> &'static str {
     let mut any = false;
     let mut guaranteed = true;
-    for (_, container) in containers(pod) {
+    let mut judge = |resources: Option<&ResourceRequirements>| {
         for resource in ["cpu", "memory"] {
-            let limit = amount(container, "limits", resource);
-            let request = amount(container, "requests", resource);
+            let of = |set| amounts(set).get(resource).copied().unwrap_or(0);
+            let limit = of(resources.and_then(|r| r.limits.as_ref()));
+            let request = of(resources.and_then(|r| r.requests.as_ref()));
             any |= limit > 0 || request > 0;
             guaranteed &= limit > 0 && (request == 0 || request == limit);
         }
+    };
+    match own(pod) {
+        Some(own) => judge(Some(own)),
+        None => containers(pod).for_each(|(_, container)| judge(container.resources.as_ref())),
     }
     match (any, guaranteed) {
         (false, _) => "BestEffort",
         (true, true) => "Guaranteed",
         (true, false) => "Burstable",
     }
+}
+
+/// Requests and limits of the pod itself, where it has any.
+fn own(pod: &Pod) -> Option<&ResourceRequirements> {
+    let own = pod.spec.as_ref()?.resources.as_ref()?;
+    let given = |set: &Option<BTreeMap<String, _>>| set.as_ref().is_some_and(|s| !s.is_empty());
+    (given(&own.limits) || given(&own.requests)).then_some(own)
+}
+
+/// `cpu.shares` of a request.
+pub fn shares(cpu_milli: i64) -> u64 {
+    (cpu_milli.saturating_mul(1024) / 1000)
+        .clamp(SHARES_MIN, SHARES_MAX)
+        .unsigned_abs()
 }
 
 /// The pod's cgroup below the root.
@@ -47,112 +63,88 @@ pub fn cgroup(pod: &Pod) -> String {
     }
 }
 
-fn class(pod: &Pod) -> &str {
+pub fn class(pod: &Pod) -> &str {
     pod.status
         .as_ref()
         .and_then(|s| s.qos_class.as_deref())
         .unwrap_or_else(|| qos_class(pod))
 }
 
-/// Limits of one container.
+/// Limits of one container. One without its own may use what its pod may.
 pub fn container_resources(
     pod: &Pod,
     container: &Container,
     node_memory_bytes: i64,
 ) -> runtime::Resources {
-    let cpu_limit_milli = amount(container, "limits", "cpu");
-    let cpu_request_milli = match amount(container, "requests", "cpu") {
-        0 if !has(container, "requests", "cpu") => cpu_limit_milli,
-        request => request,
+    let of_pod = limits_of(own(pod));
+    let limits = limits_of(container.resources.as_ref());
+    let requests = requests_of(container.resources.as_ref());
+    let limit = |name: &str| {
+        let own = limits.get(name).copied().filter(|amount| *amount > 0);
+        own.or(of_pod.get(name).copied().filter(|amount| *amount > 0))
     };
-    let memory_limit = amount(container, "limits", "memory");
     runtime::Resources {
-        cpu_shares: (cpu_request_milli.saturating_mul(1024) / 1000)
-            .clamp(SHARES_MIN, SHARES_MAX)
-            .unsigned_abs(),
-        cpu_quota_us: (cpu_limit_milli > 0)
-            .then(|| (cpu_limit_milli.saturating_mul(CPU_PERIOD_US) / 1000).max(CPU_QUOTA_US_MIN)),
+        cpu_shares: shares(requests.get("cpu").copied().unwrap_or(0)),
+        cpu_quota_us: limit("cpu").map(quota_us),
         cpu_period_us: CPU_PERIOD_US.unsigned_abs(),
-        memory_limit_bytes: (memory_limit > 0).then_some(memory_limit),
-        pids_max: Some(PIDS_MAX),
+        memory_limit_bytes: limit("memory"),
+        // Its pod's cgroup has the limit, as upstream's podPidsLimit.
+        pids_max: None,
         oom_score_adj: oom_score_adj(pod, container, node_memory_bytes),
+        huge_pages: limits
+            .iter()
+            .filter_map(|(name, bytes)| Some((page_size(name)?, *bytes)))
+            .collect(),
     }
 }
 
-/// Upstream's `GetContainerOOMScoreAdjust`: -997 for Guaranteed, 1000 for BestEffort, between 3 and 999 for
-/// Burstable by the share of memory requested.
+/// The same for a container that runs already.
+pub fn live_limits(resources: &runtime::Resources) -> Limits {
+    Limits {
+        cpu_shares: Some(resources.cpu_shares),
+        cpu_quota_us: Some(resources.cpu_quota_us.into()),
+        memory_bytes: Some(resources.memory_limit_bytes.into()),
+        pids: None,
+        huge_pages: Vec::new(),
+    }
+}
+
+/// Upstream's `GetContainerOOMScoreAdjust`: -997 for Guaranteed and for what the node cannot do without, 1000 for
+/// BestEffort, between 3 and 999 for Burstable by the share of memory requested. A sidecar goes no sooner than the
+/// main container that asks for least.
 fn oom_score_adj(pod: &Pod, container: &Container, node_memory_bytes: i64) -> i32 {
+    let spec = pod.spec.as_ref();
+    let is_vital =
+        spec.is_some_and(|s| s.priority_class_name.as_deref() == Some("system-node-critical"));
     match class(pod) {
+        _ if is_vital => -997,
         "Guaranteed" => -997,
         "BestEffort" => 1000,
         _ => {
-            let request = match amount(container, "requests", "memory") {
-                0 => amount(container, "limits", "memory"),
-                request => request,
+            let memory = |c: &Container| {
+                let all = requests_of(c.resources.as_ref());
+                all.get("memory").copied().unwrap_or(0)
             };
-            let share = i128::from(request) * 1000 / i128::from(node_memory_bytes.max(1));
-            i32::try_from((1000 - share).clamp(3, 999)).unwrap_or(999)
-        }
-    }
-}
-
-/// CPU in thousandths, everything else in whole units; 0 where it is not set. Quantities were validated by the API;
-/// one that cannot be read counts as not set.
-fn amount(container: &Container, kind: &str, resource: &str) -> i64 {
-    let Some(quantity) = lookup(container, kind, resource).and_then(|q| Quantity::parse(q).ok())
-    else {
-        return 0;
-    };
-    if resource == "cpu" {
-        quantity.milli()
-    } else {
-        quantity.value()
-    }
-}
-
-fn has(container: &Container, kind: &str, resource: &str) -> bool {
-    lookup(container, kind, resource).is_some()
-}
-
-fn lookup<'a>(container: &'a Container, kind: &str, resource: &str) -> Option<&'a str> {
-    let resources = container.resources.as_ref()?;
-    let set = if kind == "limits" {
-        &resources.limits
-    } else {
-        &resources.requests
-    };
-    set.as_ref()?.get(resource).map(|q| q.0.as_str())
-}
-
-/// What a pod asks of a node, in the units of [`amount`]: the sum of its containers and sidecars, or the largest
-/// init container beside the sidecars before it, whichever is more.
-pub fn pod_requests(pod: &Pod) -> BTreeMap<String, i64> {
-    let mut mains: BTreeMap<String, i64> = BTreeMap::new();
-    let mut sidecars: BTreeMap<String, i64> = BTreeMap::new();
-    let mut init_peak: BTreeMap<String, i64> = BTreeMap::new();
-    for (init, container) in containers(pod) {
-        for resource in ["cpu", "memory", "ephemeral-storage"] {
-            let request = if has(container, "requests", resource) {
-                amount(container, "requests", resource)
-            } else {
-                amount(container, "limits", resource)
+            let score = |request: i64| {
+                1000 - i128::from(request) * 1000 / i128::from(node_memory_bytes.max(1))
             };
-            if !init {
-                *mains.entry(resource.to_string()).or_default() += request;
-            } else if is_sidecar(container) {
-                *sidecars.entry(resource.to_string()).or_default() += request;
-            } else {
-                let beside = sidecars.get(resource).copied().unwrap_or(0) + request;
-                let peak = init_peak.entry(resource.to_string()).or_default();
-                *peak = (*peak).max(beside);
+            // What the pod asks for beyond its containers is every container's, in equal parts.
+            let of_pod = requests_of(own(pod)).get("memory").copied();
+            let (mut count, mut sum) = (0_i64, 0_i64);
+            for (init, c) in containers(pod).filter(|(init, c)| !init || is_sidecar(c)) {
+                count += i64::from(!init || is_sidecar(c));
+                sum = sum.saturating_add(memory(c));
             }
+            let rest = of_pod.map_or(0, |all| all.saturating_sub(sum).max(0) / count.max(1));
+            let mut adjusted = score(memory(container).saturating_add(rest));
+            if is_sidecar(container) {
+                let mains = containers(pod).filter(|(init, _)| !init);
+                let least = mains.map(|(_, c)| memory(c)).min().unwrap_or(0);
+                adjusted = adjusted.min(score(least.saturating_add(rest)));
+            }
+            i32::try_from(adjusted.clamp(3, 999)).unwrap_or(999)
         }
     }
-    for (resource, request) in &mut mains {
-        *request += sidecars.get(resource).copied().unwrap_or(0);
-        *request = (*request).max(init_peak.get(resource).copied().unwrap_or(0));
-    }
-    mains
 }
 
 #[cfg(test)]
@@ -231,16 +223,5 @@ mod tests {
                 "{resources}"
             );
         }
-    }
-
-    #[test]
-    fn init_containers_count_by_their_peak() {
-        let pod: Pod = serde_json::from_value(json!({"spec": {
-            "initContainers": [
-                {"name": "side", "restartPolicy": "Always", "resources": {"requests": {"cpu": "100m"}}},
-                {"name": "big", "resources": {"requests": {"cpu": "2"}}}],
-            "containers": [{"name": "c", "resources": {"requests": {"cpu": "300m"}}}]}}))
-        .unwrap();
-        assert_eq!(pod_requests(&pod)["cpu"], 2100);
     }
 }

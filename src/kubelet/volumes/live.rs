@@ -1,21 +1,17 @@
 //! What a worker keeps of its pod's volumes while the pod runs: where they are, and when they are to be looked at.
 
+use super::Place;
 use super::tokens::Tokens;
 use super::watched::{Key, Kind, Subscription, Version, Watched};
-use super::{Place, usage};
-use crate::kubelet::pod::state::Verdict;
 use crate::kubelet::spec::Sources;
-use crate::kubelet::spec::volumes::{holds_files, mentioned_in_files, size_limit};
+use crate::kubelet::spec::volumes::{holds_files, mentioned_in_files};
 use futures::FutureExt;
 use futures::future::select_all;
 use k8s_openapi::api::core::v1::Pod;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// Upstream's eviction manager looks every 10 s.
-pub const USAGE_PERIOD_MS: i64 = 10_000;
 /// Between tries to bring files up to date that could not be.
 pub const REFRESH_RETRY_MS: i64 = 10_000;
 
@@ -42,7 +38,6 @@ pub struct Live {
     pub retry_ms: Option<i64>,
     /// What the last failure said; told once.
     pub told: Option<String>,
-    pub usage_ms: Option<i64>,
 }
 
 impl Live {
@@ -53,7 +48,6 @@ impl Live {
         places: BTreeMap<String, Place>,
         sources: &Sources,
         watched: &Watched,
-        now_ms: i64,
     ) {
         self.places = places;
         let keys = keys(pod);
@@ -68,9 +62,6 @@ impl Live {
                     written: None,
                 });
             }
-        }
-        if limits(pod).next().is_some() {
-            self.usage_ms.get_or_insert(now_ms + USAGE_PERIOD_MS);
         }
         self.files_written(pod, sources);
     }
@@ -119,8 +110,7 @@ impl Live {
     }
 
     pub fn wake_ms(&self) -> Option<i64> {
-        let refresh = self.retry_ms.or(self.tokens.renew_ms());
-        [refresh, self.usage_ms].into_iter().flatten().min()
+        self.retry_ms.or(self.tokens.renew_ms())
     }
 
     /// Returns when an object changed; never where the volumes show none.
@@ -162,21 +152,4 @@ fn shows_metadata(pod: &Pod) -> bool {
         .iter()
         .flat_map(|s| s.volumes.iter().flatten())
         .any(|v| holds_files(v) && (v.downward_api.is_some() || v.projected.is_some()))
-}
-
-/// Volumes on disk with a limit: name, bytes, and the limit as written.
-fn limits(pod: &Pod) -> impl Iterator<Item = (&str, u64, &str)> {
-    let volumes = pod.spec.iter().flat_map(|s| s.volumes.iter().flatten());
-    volumes.filter_map(|volume| {
-        let (bytes, text) = size_limit(volume.empty_dir.as_ref()?)?;
-        Some((volume.name.as_str(), bytes, text))
-    })
-}
-
-/// The verdict over a pod one of whose volumes below `directory` is larger than it may be. Reads the disk.
-pub fn judge_usage(pod: &Pod, directory: &Path) -> Option<Verdict> {
-    limits(pod).find_map(|(name, bytes, text)| {
-        let at: PathBuf = directory.join(name);
-        (usage::usage_bytes(&at) > bytes).then(|| usage::too_large(name, text))
-    })
 }

@@ -17,11 +17,10 @@ mod mount_table;
 mod ownership;
 mod remove;
 mod tokens;
-mod usage;
 mod watched;
 
 pub use claims::resolve as resolve_claims;
-pub use live::{Live, REFRESH_RETRY_MS, USAGE_PERIOD_MS, judge_usage};
+pub use live::{Live, REFRESH_RETRY_MS};
 pub use ownership::Ownership;
 pub use remove::{remove_dir, remove_pod, remove_tree, remove_volumes};
 pub use watched::Watched;

@@ -23,6 +23,8 @@ pub struct Container {
     pub pid: Option<i32>,
     pub log: Option<LogWriter>,
     pub outputs: Vec<(Stream, File)>,
+    /// It was told to end by SIGKILL.
+    pub killed: bool,
     /// Keeps an interactive container's input open, and takes what attached clients give.
     pub input: Option<File>,
     /// Given by a client, not yet taken by the container; at most one read.

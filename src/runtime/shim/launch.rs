@@ -171,6 +171,7 @@ pub fn container(
         cgroup,
         unified: controllers.map(|has| spec::Unified {
             cpu: has.cpu,
+            memory: has.memory,
             swap: has.swap,
         }),
         host_devices: if container.security.privileged {

@@ -14,10 +14,14 @@ use std::path::Path;
 /// What an image without `PATH` gets; the same as containerd's default.
 const PATH_DEFAULT: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// There where a kernel with cgroup v1 accounts for swap.
+const LEGACY_SWAP: &str = "/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes";
+
 /// What matters of a cgroup v2.
 #[derive(Debug, Clone, Copy)]
 pub struct Unified {
     pub cpu: bool,
+    pub memory: bool,
     /// Swap can be limited.
     pub swap: bool,
 }
@@ -85,9 +89,17 @@ pub fn config(container: &ContainerSpec, user: &User, pod: &Pod<'_>) -> Value {
     if pod.unified.is_none_or(|has| has.cpu) {
         limits["cpu"]["shares"] = json!(resources.cpu_shares.max(2));
     }
+    let mut unified = serde_json::Map::new();
     // Upstream's NoSwap, the default (kuberuntime, swapConfigurationHelper): on v2 a container gets no swap.
     if pod.unified.is_some_and(|has| has.swap) {
-        limits["unified"] = json!({"memory.swap.max": "0"});
+        unified.insert("memory.swap.max".to_owned(), "0".into());
+    }
+    // A container short of memory ends as a whole (kubelet's `singleProcessOOMKill: false`, its default on v2).
+    if pod.unified.is_some_and(|has| has.memory) {
+        unified.insert("memory.oom.group".to_owned(), "1".into());
+    }
+    if !unified.is_empty() {
+        limits["unified"] = unified.into();
     }
     if let (Some(quota), period) = (resources.cpu_quota_us, resources.cpu_period_us) {
         limits["cpu"]["quota"] = json!(quota);
@@ -95,6 +107,14 @@ pub fn config(container: &ContainerSpec, user: &User, pod: &Pod<'_>) -> Value {
     }
     if let Some(bytes) = resources.memory_limit_bytes {
         limits["memory"] = json!({"limit": bytes});
+        // No swap on v1: memory with swap is as much as memory.
+        if pod.unified.is_none() && Path::new(LEGACY_SWAP).exists() {
+            limits["memory"]["swap"] = json!(bytes);
+        }
+    }
+    if !resources.huge_pages.is_empty() {
+        let limit = |(size, bytes): &(String, i64)| json!({"pageSize": size, "limit": bytes});
+        limits["hugepageLimits"] = resources.huge_pages.iter().map(limit).collect();
     }
     if let Some(count) = resources.pids_max {
         limits["pids"] = json!({"limit": count});

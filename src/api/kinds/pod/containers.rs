@@ -2,12 +2,12 @@
 
 use super::mounts;
 use super::probes;
+use super::resources;
 use super::security;
 use crate::api::kinds::FieldError;
 use crate::api::kinds::errors::Errors;
-use crate::object::access::{list, map, present, text, truth};
+use crate::object::access::{list, present, text, truth};
 use crate::object::names;
-use crate::object::quantity::Quantity;
 use serde_json::Value;
 use std::collections::HashSet;
 
@@ -28,6 +28,7 @@ pub fn validate(pod: &Value, volumes: &HashSet<&str>, errors: &mut Errors) {
     if list(pod, "/spec/containers").is_empty() {
         errors.push(FieldError::required("spec.containers", ""));
     }
+    resources::validate_of_pod(pod, errors);
     let host_network = truth(pod, "/spec/hostNetwork");
     let mut seen = HashSet::new();
     for group in ["initContainers", "containers"] {
@@ -43,7 +44,9 @@ pub fn validate(pod: &Value, volumes: &HashSet<&str>, errors: &mut Errors) {
                 }
             }
             validate_ports(container, &at, host_network, errors);
-            validate_resources(container, &at, errors);
+            resources::validate(container, &at, errors);
+            let policy = text(pod, "/spec/restartPolicy");
+            resources::validate_policies(container, &at, policy, errors);
             validate_common(container, &at, volumes, errors);
             let keeps_running =
                 group == "containers" || text(container, "/restartPolicy") == "Always";
@@ -299,53 +302,6 @@ fn resource_reference(reference: &Value, at: &str, errors: &mut Errors) {
             &divisor.into(),
             detail,
         ));
-    }
-}
-
-fn validate_resources(container: &Value, at: &str, errors: &mut Errors) {
-    let amounts = |group: &str| map(container, &format!("/resources/{group}"));
-    for group in ["limits", "requests"] {
-        for (name, amount) in amounts(group) {
-            let field = format!("{at}.resources.{group}[{name}]");
-            if !matches!(name.as_str(), "cpu" | "memory" | "ephemeral-storage")
-                && !name.contains('/')
-                && !name.starts_with("hugepages-")
-            {
-                let detail = "must be a standard resource for containers";
-                errors.push(FieldError::invalid(&field, &name.as_str().into(), detail));
-            }
-            match Quantity::parse(amount.as_str().unwrap_or_default()) {
-                Err(problem) => errors.push(FieldError::invalid(field, amount, problem)),
-                Ok(quantity) if quantity.nano < 0 => {
-                    errors.push(FieldError::invalid(
-                        field,
-                        amount,
-                        "must be greater than or equal to 0",
-                    ));
-                }
-                Ok(_) => {}
-            }
-        }
-    }
-    for (name, request) in amounts("requests") {
-        let Some(limit) = amounts("limits").get(name).and_then(Value::as_str) else {
-            continue;
-        };
-        let over = match (
-            Quantity::parse(request.as_str().unwrap_or_default()),
-            Quantity::parse(limit),
-        ) {
-            (Ok(request), Ok(limit)) => request > limit,
-            _ => false,
-        };
-        if over {
-            let detail = format!("must be less than or equal to {name} limit of {limit}");
-            errors.push(FieldError::invalid(
-                format!("{at}.resources.requests"),
-                request,
-                detail,
-            ));
-        }
     }
 }
 

@@ -40,6 +40,7 @@ pub fn apply(pod: &mut Value) {
             }
         }
     }
+    super::resources::default_of_pod(spec);
     if let Some(Value::Array(volumes)) = spec.get_mut("volumes") {
         volumes.iter_mut().for_each(volume);
     }

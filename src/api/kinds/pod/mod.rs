@@ -11,6 +11,8 @@ mod lifecycle;
 mod mounts;
 mod probes;
 mod quality;
+mod resize;
+mod resources;
 mod security;
 mod unsupported;
 mod update;
@@ -71,21 +73,24 @@ impl Strategy for Pod {
     }
 
     fn prepare_part_update(&self, part: Subresource, old: &Value, object: &mut Value) {
-        if part == Subresource::EphemeralContainers {
-            ephemeral::only_containers(old, object);
-        } else {
-            *object = old.clone();
+        match part {
+            Subresource::EphemeralContainers => ephemeral::only_containers(old, object),
+            Subresource::Resize => resize::only_resources(old, object),
+            _ => *object = old.clone(),
         }
         self.prepare_update(old, object);
     }
 
     fn validate_part_update(
         &self,
-        _part: Subresource,
+        part: Subresource,
         old: &Value,
         object: &Value,
     ) -> Vec<FieldError> {
-        ephemeral::validate_update(old, object)
+        match part {
+            Subresource::Resize => resize::validate(old, object),
+            _ => ephemeral::validate_update(old, object),
+        }
     }
 
     fn validate(&self, object: &Value) -> Vec<FieldError> {

@@ -5,16 +5,14 @@ use crate::object::access::{list, map};
 use crate::object::quantity::Quantity;
 use serde_json::Value;
 
-/// `Guaranteed`, `Burstable` or `BestEffort`, from the requests and limits after defaulting.
+/// `Guaranteed`, `Burstable` or `BestEffort`, from the requests and limits after defaulting; the pod's own, where it
+/// has any, decide alone.
 pub fn class(pod: &Value) -> &'static str {
     let (mut any, mut guaranteed) = (false, true);
-    let containers = list(pod, "/spec/initContainers")
-        .iter()
-        .chain(list(pod, "/spec/containers"));
-    for container in containers {
+    let mut judge = |resources: &Value| {
         for resource in ["cpu", "memory"] {
             let amount = |group: &str| {
-                map(container, &format!("/resources/{group}"))
+                map(resources, &format!("/{group}"))
                     .get(resource)
                     .and_then(Value::as_str)
                     .and_then(|text| Quantity::parse(text).ok())
@@ -24,6 +22,14 @@ pub fn class(pod: &Value) -> &'static str {
             any |= request.is_some() || limit.is_some();
             guaranteed &= limit.is_some() && (request.is_none() || request == limit);
         }
+    };
+    let own = &pod["spec"]["resources"];
+    if map(own, "/limits").is_empty() && map(own, "/requests").is_empty() {
+        let containers = list(pod, "/spec/initContainers").iter();
+        let all = containers.chain(list(pod, "/spec/containers"));
+        all.for_each(|container| judge(&container["resources"]));
+    } else {
+        judge(own);
     }
     match (any, guaranteed) {
         (false, _) => "BestEffort",

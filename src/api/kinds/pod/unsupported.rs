@@ -35,7 +35,6 @@ const FIELDS: &[(&str, Asked)] = &[
     ("spec.overhead", given),
     ("spec.priorityClassName", not_system_class),
     ("spec.resourceClaims", given),
-    ("spec.resources", given),
     ("spec.runtimeClassName", given),
     ("spec.schedulingGates", given),
     ("spec.schedulingGroup", given),
@@ -44,7 +43,6 @@ const FIELDS: &[(&str, Asked)] = &[
     ("spec.securityContext.seLinuxChangePolicy", given),
     ("spec.securityContext.seLinuxOptions", given),
     ("spec.securityContext.windowsOptions", given),
-    ("spec.initContainers|containers[].resizePolicy", given),
     ("spec.initContainers|containers[].resources.claims", given),
     (
         "spec.initContainers|containers[].securityContext.seLinuxOptions",
@@ -164,7 +162,7 @@ mod tests {
             "affinity": {}, "hostUsers": true, "shareProcessNamespace": false,
             "topologySpreadConstraints": [{}],
             "securityContext": {"seLinuxOptions": {"level": "x"}},
-            "initContainers": [{"resizePolicy": [1]}],
+            "initContainers": [{"volumeDevices": [1]}],
             "containers": [{"ports": [{"hostPort": 80}]}, {"volumeDevices": [{}]}],
             "volumes": [{"emptyDir": {}}, {"nfs": {}}],
         }});
@@ -175,7 +173,7 @@ mod tests {
             [
                 "spec.topologySpreadConstraints",
                 "spec.securityContext.seLinuxOptions",
-                "spec.initContainers[0].resizePolicy",
+                "spec.initContainers[0].volumeDevices",
                 "spec.containers[1].volumeDevices",
                 "spec.volumes[1].nfs",
                 "spec.containers[0].ports[0].hostPort",

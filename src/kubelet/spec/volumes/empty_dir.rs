@@ -30,14 +30,6 @@ pub fn plan(
     }
 }
 
-/// The limit of a volume on disk in bytes, and as it is written; a limit of 0 is none.
-pub fn size_limit(source: &EmptyDirVolumeSource) -> Option<(u64, &str)> {
-    let on_disk = source.medium.as_deref().unwrap_or_default().is_empty();
-    let text = &source.size_limit.as_ref().filter(|_| on_disk)?.0;
-    let bytes = u64::try_from(Quantity::parse(text).ok()?.value()).ok()?;
-    (bytes > 0).then_some((bytes, text))
-}
-
 /// Upstream's `calculateEmptyDirMemorySize`: the least of the node's memory, the pod's limit and the volume's.
 fn memory_bytes(
     pod: &Pod,
@@ -134,6 +126,7 @@ mod tests {
             cpu_milli: 1000,
             memory_bytes: 1 << 30,
             ephemeral_storage_bytes: 1,
+            ..NodeFacts::default()
         }
     }
 
@@ -194,19 +187,6 @@ mod tests {
             let pod: Pod = serde_json::from_value(pod.clone()).unwrap();
             let source: EmptyDirVolumeSource = serde_json::from_value(source.clone()).unwrap();
             assert_eq!(plan(&pod, &source, &node()).ok(), want, "{source:?}");
-        }
-    }
-
-    #[test]
-    fn limits_of_disks() {
-        for (source, want) in [
-            (json!({"sizeLimit": "1Mi"}), Some((1 << 20, "1Mi"))),
-            (json!({"sizeLimit": "0"}), None),
-            (json!({}), None),
-            (json!({"medium": "Memory", "sizeLimit": "1Mi"}), None),
-        ] {
-            let source: EmptyDirVolumeSource = serde_json::from_value(source).unwrap();
-            assert_eq!(size_limit(&source), want);
         }
     }
 }

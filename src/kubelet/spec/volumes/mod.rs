@@ -8,7 +8,6 @@ mod empty_dir;
 mod files;
 mod mentioned;
 
-pub use empty_dir::size_limit;
 pub use files::{TokenKey, TokenWish, token_wishes};
 pub use mentioned::{mentioned, mentioned_in_files, volume_images};
 

@@ -23,6 +23,7 @@ fn made(volume: serde_json::Value) -> Result<Plan, ConfigError> {
         cpu_milli: 1000,
         memory_bytes: 1,
         ephemeral_storage_bytes: 1,
+        ..NodeFacts::default()
     };
     let pod: Pod = serde_json::from_value(json!({"metadata": {"name": "p", "labels": {"x": "y"}},
             "spec": {"containers": [{"name": "a", "securityContext": {"runAsUser": 7}}]}}))

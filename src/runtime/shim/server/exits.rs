@@ -24,6 +24,9 @@ pub(super) fn hang_up(pid: i32) {
     }
 }
 
+/// 128 and SIGKILL: of a process the kernel killed, and of a shell that passes on how its child ended.
+const KILLED_CODE: i32 = 137;
+
 impl Server {
     pub(super) fn output(&mut self, run: &RunId) {
         if let Some(container) = self.containers.iter_mut().find(|c| c.status.run == *run) {
@@ -82,7 +85,10 @@ impl Server {
         let exit = Exit {
             code,
             signal,
-            oom_killed: self.layout.oom_kills(&container.cgroup) > 0,
+            // A child that died so is the program's own affair as long as that goes on, or ends in its own way.
+            oom_killed: code == KILLED_CODE
+                && !container.killed
+                && self.layout.oom_kills(&container.cgroup) > 0,
             started_at_ms,
             finished_at_ms: now_ms(),
             message: None,
@@ -102,12 +108,13 @@ impl Server {
     }
 
     pub(super) fn kill(&mut self, run: &RunId, signal: i32) -> Response {
-        let Some(container) = self.containers.iter().find(|c| c.status.run == *run) else {
+        let Some(container) = self.containers.iter_mut().find(|c| c.status.run == *run) else {
             return Response::NotRunning;
         };
         let Ok(signal) = nix::sys::signal::Signal::try_from(signal) else {
             return Response::Failed(format!("there is no signal {signal}"));
         };
+        container.killed |= signal == nix::sys::signal::Signal::SIGKILL;
         match container.pid.map(|pid| kill(Pid::from_raw(pid), signal)) {
             None | Some(Ok(()) | Err(nix::Error::ESRCH)) => Response::Done,
             Some(Err(error)) => Response::Failed(format!("sending {signal}: {error}")),

@@ -72,6 +72,7 @@ impl Server {
             pid: None,
             log: None,
             outputs: Vec::new(),
+            killed: false,
             input: None,
             input_waiting: Vec::new(),
             input_ending: false,
