@@ -50,6 +50,8 @@ async fn measure(directory: &Path, config: RuntimeConfig) {
         cgroup: "podbench".into(),
         resolv_conf: "nameserver 10.43.0.10\n".into(),
         sysctls: Vec::new(),
+        share_process_namespace: false,
+        first_user: None,
     };
     let pid = runtime.create_sandbox(&sandbox).await.unwrap().pid;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());

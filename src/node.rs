@@ -47,6 +47,10 @@ pub struct NodeConfig {
     pub pod_cidr: PodCidr,
     pub cgroup_root: String,
     pub profile: Profile,
+    /// Containers that say nothing get the seccomp profile `RuntimeDefault`.
+    pub seccomp_default: bool,
+    /// Sysctls that pods may set beside the safe ones.
+    pub allowed_unsafe_sysctls: Vec<String>,
     /// Files of static pods.
     pub manifest_dir: Option<PathBuf>,
     /// What is kept back from pods and when they are given up.
@@ -227,6 +231,9 @@ impl Node {
             pods_dir: config.data_dir.join("pods"),
             run_dir: config.run_dir.join("kubelet"),
             profile: config.profile,
+            seccomp_dir: config.data_dir.join("seccomp"),
+            seccomp_default: config.seccomp_default,
+            allowed_unsafe_sysctls: config.allowed_unsafe_sysctls,
             static_pods: config.manifest_dir.map(|dir| StaticPods {
                 dir,
                 complete: api::kinds::complete_static_pod,

@@ -13,8 +13,8 @@ use tokio::io::AsyncWriteExt;
 #[derive(Debug, clap::Args)]
 pub struct LogsArgs {
     /// The pod: `web` or `pod/web`.
-    #[arg(value_name = "POD")]
-    pod: String,
+    #[arg(value_name = "POD", required_unless_present = "selector")]
+    pod: Option<String>,
     /// The container; default: the pod's default container.
     #[arg(value_name = "CONTAINER", conflicts_with = "container")]
     container_position: Option<String>,
@@ -23,9 +23,9 @@ pub struct LogsArgs {
     /// Go on as more is printed.
     #[arg(short, long)]
     follow: bool,
-    /// Only so many lines from the end; -1: all.
-    #[arg(long, value_name = "LINES", default_value_t = -1, allow_negative_numbers = true)]
-    tail: i64,
+    /// Only so many lines from the end; -1: all. Default: all, and 10 with a selector.
+    #[arg(long, value_name = "LINES", allow_negative_numbers = true)]
+    tail: Option<i64>,
     /// Only what is younger, for example 5s, 2m or 1h30m.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, conflicts_with = "since_time")]
     since: Option<u64>,
@@ -47,7 +47,19 @@ pub struct LogsArgs {
     /// At most so many bytes.
     #[arg(long, value_name = "BYTES")]
     limit_bytes: Option<u64>,
+    /// All pods with these labels.
+    #[arg(short = 'l', long, value_name = "SELECTOR", conflicts_with = "pod")]
+    selector: Option<String>,
+    /// Logs followed at once with a selector or all containers.
+    #[arg(long, value_name = "COUNT", default_value_t = 5)]
+    max_log_requests: usize,
+    /// Go on with the others when one log cannot be read.
+    #[arg(long)]
+    ignore_errors: bool,
 }
+
+/// Lines from the end with a selector; kubectl's.
+const SELECTED_TAIL: i64 = 10;
 
 /// Go's durations as kubectl takes them: `90`, `5s`, `1h30m`, `1.5h`; whole seconds, at least one.
 pub fn parse_duration(text: &str) -> Result<u64, String> {
@@ -86,22 +98,28 @@ fn parse_time(text: &str) -> Result<String, String> {
 }
 
 pub async fn run(args: LogsArgs, client: ClientArgs) -> Outcome {
-    let name = pod_name(&args.pod)?;
     let session = client.connect()?;
-    let chosen = args.container.clone().or(args.container_position.clone());
-    let containers = if let Some(container) = chosen {
-        vec![container]
-    } else {
-        let pod = fetch_pod(&session.client, &session.namespace, &name).await?;
-        if args.all_containers {
-            all_containers(&pod)
-        } else {
-            vec![default_container(&pod, false)?]
+    let sources = sources(&args, &session).await?;
+    if args.follow && sources.len() > args.max_log_requests {
+        anyhow::bail!(
+            "you are attempting to follow {} log streams, but maximum allowed concurrency is {}, use --max-log-requests to increase the limit",
+            sources.len(),
+            args.max_log_requests
+        );
+    }
+    let streams = sources.iter().map(|(pod, container)| {
+        let (args, session) = (&args, &session);
+        async move {
+            let copied = copy(args, session, pod, container).await;
+            match copied {
+                Err(error) if args.ignore_errors => {
+                    eprintln!("error: {error:#}");
+                    Ok(())
+                }
+                other => other,
+            }
         }
-    };
-    let streams = containers
-        .iter()
-        .map(|container| copy(&args, &session, &name, container));
+    });
     if args.follow {
         futures::future::try_join_all(streams).await?;
     } else {
@@ -110,6 +128,49 @@ pub async fn run(args: LogsArgs, client: ClientArgs) -> Outcome {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Pods and containers whose logs are meant.
+async fn sources(
+    args: &LogsArgs,
+    session: &Session,
+) -> Result<Vec<(String, String)>, anyhow::Error> {
+    let chosen = args.container.clone().or(args.container_position.clone());
+    let pods = match (&args.selector, &args.pod) {
+        (Some(selector), _) => selected(session, selector).await?,
+        (None, Some(typed)) => {
+            let name = pod_name(typed)?;
+            if let Some(container) = chosen {
+                return Ok(vec![(name, container)]);
+            }
+            vec![fetch_pod(&session.client, &session.namespace, &name).await?]
+        }
+        (None, None) => Vec::new(),
+    };
+    let mut sources = Vec::new();
+    for pod in &pods {
+        let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+        let containers = match &chosen {
+            Some(container) => vec![container.clone()],
+            None if args.all_containers => all_containers(pod),
+            None => vec![default_container(pod, false)?],
+        };
+        sources.extend(containers.into_iter().map(|c| (name.to_owned(), c)));
+    }
+    if sources.is_empty() {
+        eprintln!("No resources found in {} namespace.", session.namespace);
+    }
+    Ok(sources)
+}
+
+async fn selected(session: &Session, selector: &str) -> Result<Vec<Value>, anyhow::Error> {
+    let path = object_path("", "v1", "pods", Some(&session.namespace), None, None);
+    let query = form_urlencoded::Serializer::new(String::new())
+        .append_pair("labelSelector", selector)
+        .finish();
+    let path = format!("{path}?{query}");
+    let list = session.client.send_value(Method::GET, &path, None).await?;
+    Ok(super::connect::items(list))
 }
 
 /// `web` or `pod/web`.
@@ -204,8 +265,12 @@ fn query(args: &LogsArgs, container: &str) -> Vec<(&'static str, String)> {
     flag("follow", args.follow);
     flag("previous", args.previous);
     flag("timestamps", args.timestamps);
-    if args.tail >= 0 {
-        query.push(("tailLines", args.tail.to_string()));
+    let tail = args.tail.unwrap_or(match args.selector {
+        Some(_) => SELECTED_TAIL,
+        None => -1,
+    });
+    if tail >= 0 {
+        query.push(("tailLines", tail.to_string()));
     }
     query.extend(
         args.since

@@ -216,6 +216,7 @@ mod tests {
             "coracle delete pods --all --now",
             "coracle logs web -c app -f --tail=5 --since=1h30m --timestamps",
             "coracle logs -p web",
+            "coracle logs -l app=web -f --max-log-requests 9 --ignore-errors --all-containers --prefix",
             "coracle exec -it web -c app -- sh -c 'ls -l'",
             "coracle exec web -- ls",
             "coracle attach web -c app -it",
@@ -262,6 +263,8 @@ mod tests {
             "coracle events --types=Odd",
             "coracle debug web --target=a --copy-to=b --image=i",
             "coracle debug web --image=i --replace",
+            "coracle logs",
+            "coracle logs web -l app=web",
             "coracle",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");

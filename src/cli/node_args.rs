@@ -65,6 +65,30 @@ pub fn parse_cgroup_root(text: &str) -> Result<String, String> {
     }
 }
 
+/// A sysctl that the kernel keeps per namespace, or the beginning of some with a `*`. Upstream's `NewAllowlist`.
+pub fn parse_sysctl(text: &str) -> Result<String, String> {
+    let name = text.strip_suffix('*').unwrap_or(text);
+    let namespaced = [
+        "net.",
+        "kernel.shm",
+        "kernel.msg",
+        "kernel.sem",
+        "fs.mqueue.",
+    ]
+    .iter()
+    .any(|start| name.starts_with(start));
+    let fits = name
+        .bytes()
+        .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte));
+    if namespaced && fits && !name.contains("..") {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            "{text:?} is no sysctl that a pod can have for itself: those of net., kernel.shm, kernel.msg, kernel.sem and fs.mqueue."
+        ))
+    }
+}
+
 /// The node's name: as given, or the host's in lower case.
 pub fn node_name(given: Option<String>) -> Result<String, anyhow::Error> {
     let name = match given {
@@ -108,6 +132,21 @@ mod tests {
         }
         let inside = parse_pod_cidr("10.42.0.1/24").unwrap_err();
         assert!(inside.contains("the network is 10.42.0.0/24"));
+    }
+
+    #[test]
+    fn sysctls_are_checked() {
+        for (text, fine) in [
+            ("kernel.msgmax", true),
+            ("net.core.*", true),
+            ("kernel.*", false),
+            ("vm.swappiness", false),
+            ("net../x", false),
+            ("*", false),
+            ("", false),
+        ] {
+            assert_eq!(parse_sysctl(text).is_ok(), fine, "{text}");
+        }
     }
 
     #[test]

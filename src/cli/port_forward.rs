@@ -217,16 +217,12 @@ async fn exchange(socket: TcpStream, data: Stream) {
     let up = async {
         loop {
             let mut chunk = BytesMut::with_capacity(CHUNK_BYTES);
-            match from_local.read_buf(&mut chunk).await {
-                Ok(1..) => {
-                    if writer.send(chunk.freeze()).await.is_err() {
-                        break;
-                    }
-                }
-                _ => {
-                    writer.finish().await;
-                    break;
-                }
+            if !matches!(from_local.read_buf(&mut chunk).await, Ok(1..)) {
+                writer.finish().await;
+                break;
+            }
+            if writer.send(chunk.freeze()).await.is_err() {
+                break;
             }
         }
         // The answer decides when it is over.

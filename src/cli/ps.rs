@@ -255,6 +255,7 @@ mod tests {
                 attempt,
             },
             id: "0123456789abcdef".to_owned(),
+            user: None,
             state,
         }
     }

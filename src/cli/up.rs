@@ -1,6 +1,6 @@
 //! `coracle up`: this node in the foreground.
 
-use super::node_args::{self, parse_bridge, parse_cgroup_root, parse_pod_cidr};
+use super::node_args::{self, parse_bridge, parse_cgroup_root, parse_pod_cidr, parse_sysctl};
 use super::pressure_args::PressureArgs;
 use super::{Outcome, heap, host};
 use crate::network::PodCidr;
@@ -38,6 +38,12 @@ pub struct UpArgs {
     /// Firmware profile; default: the one for this board.
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
+    /// Containers that name no seccomp profile get the runtime's default one; `false`: none.
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    seccomp_default: bool,
+    /// Sysctls that pods may set beside the safe ones, separated by commas; `kernel.msg*` allows all that begin so.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parse_sysctl)]
+    allowed_unsafe_sysctls: Vec<String>,
     /// Directory of static pods: one pod per YAML or JSON file, run without the API and watched for changes.
     #[arg(long, value_name = "DIR")]
     manifest_dir: Option<PathBuf>,
@@ -61,6 +67,8 @@ pub fn run(args: UpArgs, data_dir: PathBuf) -> Outcome {
         pod_cidr: args.pod_cidr,
         cgroup_root: args.cgroup_root,
         profile,
+        seccomp_default: args.seccomp_default,
+        allowed_unsafe_sysctls: args.allowed_unsafe_sysctls,
         manifest_dir: args.manifest_dir,
         settings,
     };

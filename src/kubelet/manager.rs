@@ -358,6 +358,7 @@ impl Manager {
         };
         let refused = eviction::admit(pod, pressure)
             .and_then(|()| admit(pod, others.iter().map(AsRef::as_ref), &room))
+            .and_then(|()| super::admit_security::admit(pod, &self.ctx.policy))
             .err()?;
         tracing::warn!(pod = %format!("{}/{}", pod.metadata.namespace.as_deref().unwrap_or_default(),
             pod.metadata.name.as_deref().unwrap_or_default()), reason = refused.reason, "pod refused: {}", refused.message);
@@ -372,6 +373,8 @@ impl Manager {
             "OutOfcpu" => "OutOfcpu",
             "OutOfmemory" => "OutOfmemory",
             "NodeAffinity" => "NodeAffinity",
+            "SysctlForbidden" => "SysctlForbidden",
+            "AppArmor" => "AppArmor",
             eviction::REASON => eviction::REASON,
             _ => "OutOfResources",
         };

@@ -11,6 +11,7 @@
 
 mod act;
 mod admit;
+mod admit_security;
 mod counters;
 mod dirs;
 mod events;
@@ -26,9 +27,11 @@ mod node_status;
 pub mod pod;
 pub mod probes;
 mod provisioner;
+mod services;
 pub mod spec;
 pub mod static_pods;
 mod stats;
+mod user_ranges;
 mod volumes;
 mod worker;
 
@@ -56,6 +59,12 @@ pub struct KubeletConfig {
     /// A directory of the kubelet's own on tmpfs: volumes of Secrets and ConfigMaps, termination messages.
     pub run_dir: PathBuf,
     pub profile: Profile,
+    /// Where `Localhost` seccomp profiles are.
+    pub seccomp_dir: PathBuf,
+    /// Containers that say nothing get the seccomp profile `RuntimeDefault`, where the kernel filters at all.
+    pub seccomp_default: bool,
+    /// Sysctls that pods may set beside the safe ones; `*` at the end stands for any rest.
+    pub allowed_unsafe_sysctls: Vec<String>,
     /// What is kept back from pods and when they are given up.
     pub settings: Settings,
     /// Where the image store is: it may have a disk of its own.
@@ -90,6 +99,8 @@ struct Context {
     logs: LogProfile,
     /// Something the node's object shows has changed.
     node_changed: Arc<Notify>,
+    policy: spec::security::SecurityPolicy,
+    services: services::Services,
     /// The objects that volumes here show.
     watched: Arc<volumes::Watched>,
     /// Conditions under which fewer pods are taken.
@@ -121,6 +132,7 @@ impl Kubelet {
         ));
         let (recorder, recording) =
             events::Recorder::new(parts.client.clone(), config.node_name.clone(), stop.clone());
+        let (services, watching) = services::Services::new(parts.client.clone(), stop.clone());
         let dirs = dirs::Dirs {
             pods: config.pods_dir.clone(),
             run: config.run_dir,
@@ -171,6 +183,13 @@ impl Kubelet {
             pods_max: config.profile.pods_max,
             logs: config.profile.logs.clone(),
             node_changed,
+            policy: spec::security::SecurityPolicy {
+                seccomp_dir: config.seccomp_dir,
+                seccomp_default: config.seccomp_default && crate::runtime::seccomp::supported(),
+                apparmor: admit_security::apparmor(),
+                allowed_unsafe_sysctls: config.allowed_unsafe_sysctls,
+            },
+            services,
             watched: Arc::new(volumes::Watched::new(parts.client.clone())),
             pressure: pressure.clone(),
             counters,
@@ -200,6 +219,7 @@ impl Kubelet {
                 node,
                 managing,
                 recording,
+                watching,
                 provisioning,
                 evicting,
                 collecting

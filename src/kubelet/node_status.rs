@@ -9,7 +9,7 @@ use super::pod::status::time;
 use crate::client::{Client, ClientError, PatchType};
 use crate::image::Images;
 use k8s_openapi::api::core::v1::{
-    ContainerImage, Node, NodeAddress, NodeCondition, NodeSpec, NodeStatus,
+    ContainerImage, Node, NodeAddress, NodeCondition, NodeFeatures, NodeSpec, NodeStatus,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -80,6 +80,9 @@ pub fn node_status(
         node_info: Some(fixed.info.clone()),
         images: Some(image_list(images)),
         conditions: Some(conditions(pressure, old, now_ms)),
+        features: Some(NodeFeatures {
+            supplemental_groups_policy: Some(true),
+        }),
         ..old.clone()
     }
 }

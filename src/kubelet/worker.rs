@@ -248,7 +248,11 @@ impl Worker {
 
     async fn act(&mut self, action: Action) {
         tracing::debug!(pod = %self.name(), ?action, "acting");
-        let name = crash::armed().then(|| action.name()).unwrap_or_default();
+        let name = if crash::armed() {
+            action.name()
+        } else {
+            String::new()
+        };
         if matches!(
             action,
             Action::RemoveContainer { .. } | Action::ResetContainers | Action::RemoveSandbox

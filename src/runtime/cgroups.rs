@@ -180,6 +180,18 @@ impl Layout {
         )))
     }
 
+    /// Sends SIGKILL to every process in `cgroup` and below, once.
+    pub fn signal_all(&self, cgroup: &str) {
+        for directory in self.directories(cgroup) {
+            visit(&directory, 0, &mut |d| {
+                for pid in processes(d).into_iter().filter(|pid| *pid > 0) {
+                    let pid = nix::unistd::Pid::from_raw(pid);
+                    let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
+                }
+            });
+        }
+    }
+
     /// Removes `cgroup` with everything below it, in every hierarchy. Absent is fine.
     pub fn remove(&self, cgroup: &str) -> io::Result<()> {
         for directory in self.directories(cgroup) {

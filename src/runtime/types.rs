@@ -17,7 +17,7 @@ pub struct RuntimeConfig {
 }
 
 /// What a pod's containers share.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SandboxSpec {
     pub pod_uid: String,
     pub namespace: String,
@@ -32,6 +32,10 @@ pub struct SandboxSpec {
     pub resolv_conf: String,
     /// Kernel settings inside the pod's namespaces.
     pub sysctls: Vec<(String, String)>,
+    /// The containers see each other's processes.
+    pub share_process_namespace: bool,
+    /// The pod's own users: the host's id of its user 0, with 65535 behind it. `None`: the host's users.
+    pub first_user: Option<u32>,
 }
 
 /// Which way mounts made later travel between the host and the container.
@@ -88,6 +92,23 @@ pub struct Security {
     /// Names without `CAP_`; `ALL` is understood.
     pub capabilities_add: Vec<String>,
     pub capabilities_drop: Vec<String>,
+    pub seccomp: Seccomp,
+    /// Loaded AppArmor profile; `None`: none.
+    pub apparmor: Option<String>,
+    /// `procMount: Unmasked`: nothing of /proc and /sys is masked or read-only.
+    pub unmasked: bool,
+    /// `supplementalGroupsPolicy: Strict`: groups of the image do not count.
+    pub strict_groups: bool,
+}
+
+/// Which system calls a container may make.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Seccomp {
+    #[default]
+    Unconfined,
+    RuntimeDefault,
+    /// A profile on this node.
+    Localhost(PathBuf),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -149,6 +170,16 @@ pub struct ContainerStatus {
     /// 64 hexadecimal digits, as in `containerID: coracle://<id>`.
     pub id: String,
     pub state: ContainerState,
+    /// Who its first process began as; known once it has.
+    pub user: Option<ProcessUser>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessUser {
+    pub uid: u32,
+    pub gid: u32,
+    /// With the primary one.
+    pub groups: Vec<u32>,
 }
 
 /// A pod with a living shim.

@@ -82,8 +82,12 @@ pub fn resolve(security: &Security, passwd: &str, group: &str) -> Result<User, S
             ))?,
         _ => entry.as_ref().and_then(|row| number(row, 3)).unwrap_or(0),
     };
-    let mut additional_gids = security.additional_gids.clone();
-    if let Some(user) = entry.as_ref().and_then(|row| row.first()) {
+    // The primary group too: who may only use a file for not being in its group must not slip out (CVE-2022-36109).
+    let mut additional_gids = vec![gid];
+    additional_gids.extend(&security.additional_gids);
+    if !security.strict_groups
+        && let Some(user) = entry.as_ref().and_then(|row| row.first())
+    {
         for row in rows(group) {
             let member = row
                 .get(3)
@@ -139,17 +143,29 @@ mod tests {
 
     #[test]
     fn users_are_found_by_name_and_number() {
-        assert_eq!(resolved("", None, false), Ok((0, 0, vec![])));
-        assert_eq!(resolved("web", None, false), Ok((33, 34, vec![50])));
-        assert_eq!(resolved("33", None, true), Ok((33, 34, vec![50])));
+        assert_eq!(resolved("", None, false), Ok((0, 0, vec![0])));
+        assert_eq!(resolved("web", None, false), Ok((33, 34, vec![34, 50])));
+        assert_eq!(resolved("33", None, true), Ok((33, 34, vec![34, 50])));
         assert_eq!(resolved("web:log", None, false), Ok((33, 50, vec![50])));
-        assert_eq!(resolved("7:8", None, true), Ok((7, 8, vec![])));
-        assert_eq!(resolved("web", Some(7), true), Ok((7, 0, vec![])));
+        assert_eq!(resolved("7:8", None, true), Ok((7, 8, vec![8])));
+        assert_eq!(resolved("web", Some(7), true), Ok((7, 0, vec![0])));
         assert!(
             resolved("nobody", None, false)
                 .unwrap_err()
                 .contains("unable to find user")
         );
+    }
+
+    #[test]
+    fn strict_groups_leave_the_image_out() {
+        let security = Security {
+            user: "web".into(),
+            additional_gids: vec![9],
+            strict_groups: true,
+            ..Security::default()
+        };
+        let user = resolve(&security, PASSWD, GROUP).unwrap();
+        assert_eq!(user.additional_gids, [9, 34]);
     }
 
     #[test]

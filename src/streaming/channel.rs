@@ -70,10 +70,10 @@ pub fn read_input(message: &Bytes, version_5: bool) -> Option<Input> {
 
 /// A server's message; `None` for a channel that does not exist.
 pub fn read_output(message: &Bytes) -> Option<(Output, Bytes)> {
-    let output = match message.first()? {
-        &STDOUT => Output::Stdout,
-        &STDERR => Output::Stderr,
-        &ERROR => Output::Error,
+    let output = match *message.first()? {
+        STDOUT => Output::Stdout,
+        STDERR => Output::Stderr,
+        ERROR => Output::Error,
         _ => return None,
     };
     Some((output, message.slice(1..)))

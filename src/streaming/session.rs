@@ -182,7 +182,8 @@ async fn next_command(
 struct Receiving {
     pieces: mpsc::Sender<Piece>,
     /// Dropped with this: tells the sending side that the stream is over.
-    _over: oneshot::Sender<()>,
+    #[allow(dead_code)] // Held, never sent on.
+    over: oneshot::Sender<()>,
 }
 
 struct Driver {
@@ -307,16 +308,16 @@ impl Driver {
     fn stream(&mut self, id: StreamId, headers: Vec<(String, String)>) -> Stream {
         let (piece_sender, pieces) = mpsc::channel(PIECES_MAX);
         let (command_sender, queue) = mpsc::channel(PIECES_MAX);
-        let (_over, over) = oneshot::channel();
+        let (over, reset) = oneshot::channel();
         self.receiving.insert(
             id,
             Receiving {
                 pieces: piece_sender,
-                _over,
+                over,
             },
         );
         self.commands
-            .push(Box::pin(next_command(id, Commands { queue, over })));
+            .push(Box::pin(next_command(id, Commands { queue, over: reset })));
         Stream {
             headers,
             reader: Reader {

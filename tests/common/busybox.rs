@@ -36,6 +36,7 @@ const APPLETS: &[&str] = &[
     "touch",
     "rm",
     "yes",
+    "tr",
     "printf",
     "test",
     "wc",
@@ -134,7 +135,7 @@ fn layer(mark: &str) -> Vec<u8> {
         &mut layer,
         "etc/group",
         0o644,
-        b"root:x:0:\nsailor:x:1000:\n",
+        b"root:x:0:\nsailor:x:1000:\ncrew:x:3000:sailor\n",
     );
     layer.into_inner().unwrap()
 }

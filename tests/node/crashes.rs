@@ -80,12 +80,17 @@ pub fn crash_at(node: &mut TestNode, point: &str, act: impl FnOnce(&TestNode)) {
     node.up();
 }
 
+/// The node may die so soon that the answer is lost; that it died says that the pod is there.
+fn apply_to_the_dying(node: &TestNode, manifest: &str) {
+    node.kubectl_input(&["apply", "-f", "-"], manifest);
+}
+
 fn at_every_step_of_a_start() {
     let (mut node, before) = prepared();
     for (number, point) in START.iter().enumerate() {
         let name = format!("start-{number}");
         crash_at(&mut node, point, |node| {
-            node.apply(&manifest(&name));
+            apply_to_the_dying(node, &manifest(&name));
         });
         let pod = format!("pod/{name}");
         node.wait_for("default", &pod, "{.status.phase}", "Running");
@@ -115,7 +120,10 @@ fn at_every_step_of_a_restart() {
         crash_at(&mut node, point, |node| {
             // It fails once; the second run stays.
             let script = "test -f /disk/again && exec sleep 3600; touch /disk/again; exit 1";
-            node.apply(&manifest(&name).replace("trap 'exit 0' TERM; sleep 3600 & wait", script));
+            apply_to_the_dying(
+                node,
+                &manifest(&name).replace("trap 'exit 0' TERM; sleep 3600 & wait", script),
+            );
         });
         let pod = format!("pod/{name}");
         node.wait_for(

@@ -26,7 +26,7 @@ fn pod(number: usize) -> Value {
         "spec": {
             "terminationGracePeriodSeconds": 1,
             "volumes": [
-                {"name": "disk", "emptyDir": {}}, {"name": "memory", "emptyDir": {}},
+                {"name": "disk", "emptyDir": {}}, {"name": "memory", "emptyDir": {"medium": "Memory"}},
                 {"name": "words", "configMap": {"name": "words"}},
             ],
             "initContainers": [{"name": "first", "image": IMAGE, "command": ["sh", "-c", "echo > /disk/f"],
@@ -110,7 +110,12 @@ fn a_hundred_at_once() {
     };
     let mut first = String::new();
     assert!(eventually(|| {
-        first = some().lines().next().unwrap_or_default().to_owned();
+        let running = some();
+        first = running
+            .lines()
+            .next()
+            .map(str::to_owned)
+            .unwrap_or_default();
         !first.is_empty()
     }));
     node.kubectl(&["exec", &first, "-c", "main", "--", "cat", "/words/a"])

@@ -10,6 +10,11 @@ pub const TESTS: &[(&str, fn())] = &[
         tail_since_limit_and_timestamps,
     ),
     ("following_survives_rotation", following_survives_rotation),
+    ("many_logs_at_once", many_logs_at_once),
+    (
+        "long_lines_and_the_run_before",
+        long_lines_and_the_run_before,
+    ),
 ];
 
 fn tail_since_limit_and_timestamps() {
@@ -91,4 +96,94 @@ fn following_survives_rotation() {
     );
     node.kubectl(&["-n", "rotation", "delete", "pod", "talker"])
         .must();
+}
+
+fn many_logs_at_once() {
+    let node = namespace("logs-many");
+    let pod = |name: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, labels: {{app: talk}}}}\nspec:\n  restartPolicy: Never\n  containers:\n  - {{name: one, image: {0}, command: [sh, -c, echo {name} one]}}\n  - {{name: two, image: {0}, command: [sh, -c, echo {name} two]}}\n",
+            crate::busybox::IMAGE
+        )
+    };
+    for name in ["left", "right"] {
+        node.kubectl_input(&["-n", "logs-many", "apply", "-f", "-"], &pod(name))
+            .must();
+    }
+    for name in ["left", "right"] {
+        node.wait_for(
+            "logs-many",
+            &format!("pod/{name}"),
+            "{.status.phase}",
+            "Succeeded",
+        );
+    }
+    let sorted = |text: String| {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    let expected = [
+        "[pod/left/one] left one",
+        "[pod/left/two] left two",
+        "[pod/right/one] right one",
+        "[pod/right/two] right two",
+    ];
+    let arguments = [
+        "-n",
+        "logs-many",
+        "logs",
+        "-l",
+        "app=talk",
+        "--all-containers",
+        "--prefix",
+        "--ignore-errors",
+    ];
+    assert_eq!(sorted(node.kubectl(&arguments).must().stdout), expected);
+    assert_eq!(sorted(node.coracle(&arguments).must().stdout), expected);
+    let follow = [&arguments[..], &["-f", "--max-log-requests", "3"]].concat();
+    for ran in [node.kubectl(&follow), node.coracle(&follow)] {
+        ran.must_fail_with("maximum allowed concurrency is 3");
+    }
+    let follow = [
+        &arguments[..],
+        &["-f", "--insecure-skip-tls-verify-backend"],
+    ]
+    .concat();
+    assert_eq!(sorted(node.kubectl(&follow).must().stdout), expected);
+}
+
+fn long_lines_and_the_run_before() {
+    let node = namespace("logs-long");
+    // 40 KB without a newline, then an end without one; the second run says something else.
+    let script = "if test -f /data/again; then echo second run; sleep 3600; fi; touch /data/again; yes | tr -d '\\n' | head -c 40000; echo; echo short; printf 'no newline'; exit 1";
+    let script = script.replace(
+        "yes | tr -d '\\n' | head -c 40000",
+        "head -c 40000 /dev/zero | tr '\\0' y",
+    );
+    node.kubectl_input(
+        &["-n", "logs-long", "apply", "-f", "-"],
+        &format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: long}}\nspec:\n  restartPolicy: Always\n  terminationGracePeriodSeconds: 0\n  volumes: [{{name: data, emptyDir: {{}}}}]\n  containers:\n  - name: main\n    image: {}\n    command: [sh, -c, {}]\n    volumeMounts: [{{name: data, mountPath: /data}}]\n",
+            crate::busybox::IMAGE,
+            serde_json::Value::from(script)
+        ),
+    )
+    .must();
+    assert!(eventually(|| node
+        .kubectl(&["-n", "logs-long", "logs", "long"])
+        .stdout
+        == "second run\n"));
+    let previous = |arguments: &[&str]| {
+        node.kubectl(&[&["-n", "logs-long", "logs", "-p", "long"], arguments].concat())
+            .must()
+            .stdout
+    };
+    let long = "y".repeat(40_000);
+    assert_eq!(previous(&[]), format!("{long}\nshort\nno newline"));
+    assert_eq!(
+        previous(&["--tail", "3"]),
+        format!("{long}\nshort\nno newline")
+    );
+    assert_eq!(previous(&["--tail", "1"]), "no newline");
 }

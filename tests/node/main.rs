@@ -13,6 +13,7 @@ mod endurance;
 mod ephemeral;
 mod eviction;
 mod hooks;
+mod identity;
 mod images;
 mod lifecycle;
 mod logs;
@@ -23,6 +24,7 @@ mod probe_servers;
 mod probes;
 mod refusals;
 mod reset;
+mod security;
 mod service_accounts;
 mod sidecars;
 mod static_pods;
@@ -70,6 +72,8 @@ fn main() -> ExitCode {
         ("attach", attach::TESTS),
         ("port_forward", port_forward::TESTS),
         ("images", images::TESTS),
+        ("security", security::TESTS),
+        ("identity", identity::TESTS),
         ("adoption", adoption::TESTS),
         ("refusals", refusals::TESTS),
         ("service_accounts", service_accounts::TESTS),

@@ -94,7 +94,7 @@ impl Expected {
         if let Some(wanted) = &self.restarts {
             let seen: i64 = restarts.parse().unwrap_or(-1);
             let met = match wanted.strip_suffix('+') {
-                Some(least) => seen >= least.parse().unwrap(),
+                Some(least) => seen >= least.parse().expect("a number"),
                 None => restarts == wanted,
             };
             if !met {
@@ -174,7 +174,7 @@ fn differing(node: &TestNode, rows: &[Row]) -> Vec<String> {
         .kubectl(&["-n", "outcomes", "get", "pods", "-o", "json"])
         .must()
         .stdout;
-    let pods: Value = serde_json::from_str(&pods).unwrap();
+    let pods: Value = serde_json::from_str(&pods).expect("JSON");
     let pods = pods["items"].as_array().cloned().unwrap_or_default();
     rows.iter()
         .filter_map(|row| {
@@ -194,8 +194,10 @@ fn differing(node: &TestNode, rows: &[Row]) -> Vec<String> {
 }
 
 fn every_pod_ends_as_upstream() {
-    let rows: Vec<Row> = serde_saphyr::from_str(include_str!("outcomes/pods.yaml")).unwrap();
+    let rows: Vec<Row> =
+        serde_saphyr::from_str(include_str!("outcomes/pods.yaml")).expect("the table");
     assert!(rows.len() >= 60, "only {} rows", rows.len());
+    let count = rows.len();
     let node = namespace("outcomes");
     let manifests: Vec<Value> = rows.iter().map(|row| row.manifest(&node.name)).collect();
     let list = json!({"apiVersion": "v1", "kind": "List", "items": manifests});
@@ -241,7 +243,7 @@ fn every_pod_ends_as_upstream() {
         "did not stay as expected:\n{}",
         why.join("\n")
     );
-    println!("outcomes: {} pods as upstream's", steady.len());
+    println!("outcomes: {count} pods as upstream's");
     node.kubectl(&["delete", "namespace", "outcomes", "--wait=false"])
         .must();
 }

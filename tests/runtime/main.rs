@@ -79,6 +79,8 @@ impl Node {
             cgroup: format!("burstable/pod{UID}"),
             resolv_conf: "nameserver 10.43.0.10\n".into(),
             sysctls: Vec::new(),
+            share_process_namespace: false,
+            first_user: None,
         };
         runtime.create_sandbox(&spec).await.unwrap();
         Node {

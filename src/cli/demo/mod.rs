@@ -59,6 +59,8 @@ pub fn run(args: &DemoArgs) -> Outcome {
         cgroup_root: place.record.cgroup_root.clone(),
         settings: pressure_args::unpressed(&profile)?,
         profile,
+        seccomp_default: true,
+        allowed_unsafe_sysctls: Vec::new(),
         manifest_dir: None,
     };
     let wait = !args.once && std::io::stdout().is_terminal();

@@ -121,12 +121,14 @@ impl Worker {
         self.load_sources()
             .await
             .map_err(|e| config(e.to_string()))?;
+        self.load_env_files(container).map_err(config)?;
         let pod = self.pod.clone();
         let ctx = self.ctx.clone();
         let pod_ip = match &self.state.sandbox {
             Sandbox::Alive { ip } => ip.clone(),
             _ => String::new(),
         };
+        let services = ctx.services.variables(&pod).await;
         let inputs = ContainerInputs {
             pod: &pod,
             container,
@@ -135,8 +137,13 @@ impl Worker {
             node: &ctx.facts,
             pod_ip: &pod_ip,
             logs: &ctx.logs,
+            services: &services,
+            policy: &ctx.policy,
         };
         let draft = draft(&inputs).map_err(|e| config(e.to_string()))?;
+        if let crate::runtime::Seccomp::Localhost(path) = &draft.security.seccomp {
+            crate::runtime::seccomp::check(path).map_err(create)?;
+        }
         let mut mounts =
             volumes::mounts(&draft.mounts, &self.live.places).map_err(|e| config(e.to_string()))?;
         mounts.extend(

@@ -3,6 +3,7 @@
 
 mod container;
 mod end;
+mod env_files;
 mod evict;
 pub mod hooks;
 mod image;

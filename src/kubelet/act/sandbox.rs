@@ -51,7 +51,11 @@ impl Worker {
             );
             self.event(None, Kind::Warning, "MissingClusterDNS", message);
         }
-        let spec = sandbox_spec(&pod, &ctx.facts.name, &host_resolv_conf());
+        let mut spec = sandbox_spec(&pod, &ctx.facts.name, &host_resolv_conf())?;
+        if pod.spec.as_ref().and_then(|s| s.host_users) == Some(false) {
+            let first = crate::kubelet::user_ranges::of_pod(&ctx.dirs, &self.uid);
+            spec.first_user = Some(first.map_err(|e| e.to_string())?);
+        }
         let sandbox = ctx
             .runtime
             .create_sandbox(&spec)

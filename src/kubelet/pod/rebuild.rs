@@ -80,12 +80,24 @@ impl PodState {
     }
 }
 
+fn user_from_status(status: &ContainerStatus) -> Option<crate::runtime::ProcessUser> {
+    let user = status.user.as_ref()?.linux.as_ref()?;
+    let id = |value: i64| u32::try_from(value).ok();
+    let groups = user.supplemental_groups.iter().flatten();
+    Some(crate::runtime::ProcessUser {
+        uid: id(user.uid)?,
+        gid: id(user.gid)?,
+        groups: groups.filter_map(|group| id(*group)).collect(),
+    })
+}
+
 fn record_from_status(status: &ContainerStatus) -> Record {
     let attempt = u32::try_from(status.restart_count).unwrap_or(0);
     let mut record = Record {
         image: status.image.clone(),
         image_id: status.image_id.clone(),
         released: true,
+        user: user_from_status(status),
         ..Record::default()
     };
     let state = status.state.clone().unwrap_or_default();

@@ -161,6 +161,8 @@ pub struct Record {
     pub here: bool,
     /// The exited run is no longer held by the runtime.
     pub released: bool,
+    /// Who the newest run began as.
+    pub user: Option<runtime::ProcessUser>,
     /// How far the stop of the present run has come.
     pub stop: Stop,
     /// The present run is to end while its pod goes on.
@@ -269,6 +271,9 @@ impl Record {
     pub fn observe(&mut self, status: &runtime::ContainerStatus) {
         if self.attempt() != Some(status.run.attempt) || matches!(self.run, Run::Ended(_)) {
             return;
+        }
+        if status.user.is_some() {
+            self.user.clone_from(&status.user);
         }
         match &status.state {
             runtime::ContainerState::Running { started_at_ms, .. } => {

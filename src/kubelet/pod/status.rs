@@ -12,7 +12,8 @@ use super::state::{
 };
 use k8s_openapi::api::core::v1::{
     Container, ContainerState, ContainerStateRunning, ContainerStateTerminated,
-    ContainerStateWaiting, ContainerStatus, HostIP, Pod, PodIP, PodStatus,
+    ContainerStateWaiting, ContainerStatus, ContainerUser, HostIP, LinuxContainerUser, Pod, PodIP,
+    PodStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -219,7 +220,18 @@ fn report(
             .and_then(|l| l.stop_signal.clone()),
         state: Some(current),
         last_state: Some(last.unwrap_or_default()),
+        user: record.user.as_ref().map(user),
         ..ContainerStatus::default()
+    }
+}
+
+fn user(user: &crate::runtime::ProcessUser) -> ContainerUser {
+    ContainerUser {
+        linux: Some(LinuxContainerUser {
+            uid: user.uid.into(),
+            gid: user.gid.into(),
+            supplemental_groups: Some(user.groups.iter().map(|g| i64::from(*g)).collect()),
+        }),
     }
 }
 

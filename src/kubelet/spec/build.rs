@@ -1,6 +1,7 @@
 //! The whole specification of a sandbox and of a container's run.
 
 use super::env::{Inputs, environment, expand};
+use super::security::SecurityPolicy;
 use super::{ConfigError, NodeFacts, Sources, command, dns, resources, security};
 use crate::image::{ImageConfig, RootFs};
 use crate::profile::LogProfile;
@@ -9,7 +10,12 @@ use k8s_openapi::api::core::v1::{Container, Pod, VolumeMount};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-pub fn sandbox_spec(pod: &Pod, node_name: &str, host_resolv_conf: &str) -> SandboxSpec {
+/// An error where the pod's full name is longer than a kernel takes.
+pub fn sandbox_spec(
+    pod: &Pod,
+    node_name: &str,
+    host_resolv_conf: &str,
+) -> Result<SandboxSpec, String> {
     let text = |value: Option<&String>| value.cloned().unwrap_or_default();
     let spec = pod.spec.as_ref();
     let sysctls = spec
@@ -17,20 +23,22 @@ pub fn sandbox_spec(pod: &Pod, node_name: &str, host_resolv_conf: &str) -> Sandb
         .and_then(|c| c.sysctls.as_ref())
         .into_iter()
         .flatten()
-        .map(|s| (s.name.clone(), s.value.clone()))
+        .map(|s| (s.name.replace('/', "."), s.value.clone()))
         .collect();
-    SandboxSpec {
+    Ok(SandboxSpec {
         pod_uid: text(pod.metadata.uid.as_ref()),
         namespace: text(pod.metadata.namespace.as_ref()),
         name: text(pod.metadata.name.as_ref()),
-        hostname: dns::hostname(pod, node_name),
+        hostname: dns::kernel_hostname(pod, node_name)?,
         host_network: dns::host_network(pod),
         host_pid: spec.and_then(|s| s.host_pid) == Some(true),
         host_ipc: spec.and_then(|s| s.host_ipc) == Some(true),
         cgroup: resources::cgroup(pod),
         resolv_conf: dns::resolv_conf(pod, host_resolv_conf),
         sysctls,
-    }
+        first_user: None,
+        share_process_namespace: spec.and_then(|s| s.share_process_namespace) == Some(true),
+    })
 }
 
 /// What a container's specification is made from besides the pod.
@@ -42,6 +50,9 @@ pub struct ContainerInputs<'a> {
     pub node: &'a NodeFacts,
     pub pod_ip: &'a str,
     pub logs: &'a LogProfile,
+    /// Service variables for the pod's namespace.
+    pub services: &'a [(String, String)],
+    pub policy: &'a SecurityPolicy,
 }
 
 /// Everything that can be said without touching the disk: mounts still have volumes' names.
@@ -70,7 +81,7 @@ pub struct DraftMount {
 
 /// The pure part of a container's specification.
 pub fn draft(inputs: &ContainerInputs) -> Result<Draft, ConfigError> {
-    let hostname = dns::hostname(inputs.pod, &inputs.node.name);
+    let hostname = dns::kernel_hostname(inputs.pod, &inputs.node.name).map_err(ConfigError)?;
     let (env, own) = environment(&Inputs {
         pod: inputs.pod,
         container: inputs.container,
@@ -79,6 +90,7 @@ pub fn draft(inputs: &ContainerInputs) -> Result<Draft, ConfigError> {
         node: inputs.node,
         hostname: &hostname,
         pod_ip: inputs.pod_ip,
+        services: inputs.services,
     })?;
     let mounts = inputs
         .container
@@ -91,7 +103,7 @@ pub fn draft(inputs: &ContainerInputs) -> Result<Draft, ConfigError> {
         args: command::args(inputs.container, inputs.image, &own)?,
         env,
         working_dir: command::working_dir(inputs.container, inputs.image).into(),
-        security: security::security(inputs.pod, inputs.container, inputs.image)?,
+        security: security::security(inputs.pod, inputs.container, inputs.image, inputs.policy)?,
         resources: resources::container_resources(
             inputs.pod,
             inputs.container,

@@ -6,17 +6,20 @@ use std::fmt::Write as _;
 
 /// Linux' `HOST_NAME_MAX` less one, as upstream cuts.
 const HOSTNAME_BYTES_MAX: usize = 63;
+/// Linux' `HOST_NAME_MAX`.
+const FQDN_BYTES_MAX: usize = 64;
 /// What the C library reads: more entries are dropped, as upstream does.
 const NAMESERVERS_MAX: usize = 3;
 const SEARCHES_MAX: usize = 32;
 
-/// The pod's host name: `spec.hostname`, or its name cut to what the kernel takes; the node's with `hostNetwork`.
+/// The pod's short host name: `hostnameOverride` as it is, `hostname`, or the pod's name cut to what the kernel takes;
+/// the node's with `hostNetwork`.
 pub fn hostname(pod: &Pod, node_name: &str) -> String {
     let spec = pod.spec.as_ref();
     if host_network(pod) {
         return node_name.to_string();
     }
-    let given = spec.and_then(|s| s.hostname_override.as_deref().or(s.hostname.as_deref()));
+    let given = hostname_override(pod).or(spec.and_then(|s| s.hostname.as_deref()));
     if let Some(given) = given.filter(|h| !h.is_empty()) {
         return given.to_string();
     }
@@ -26,6 +29,39 @@ pub fn hostname(pod: &Pod, node_name: &str) -> String {
         end -= 1;
     }
     name[..end].trim_end_matches(['-', '.']).to_string()
+}
+
+fn hostname_override(pod: &Pod) -> Option<&str> {
+    let given = pod.spec.as_ref()?.hostname_override.as_deref();
+    given.filter(|name| !name.is_empty())
+}
+
+/// What follows the host name in its full form; `None` without a subdomain.
+fn domain(pod: &Pod) -> Option<String> {
+    let subdomain = pod.spec.as_ref()?.subdomain.as_deref()?;
+    if subdomain.is_empty() || hostname_override(pod).is_some() {
+        return None;
+    }
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+    Some(format!("{subdomain}.{namespace}.svc.cluster.local"))
+}
+
+/// What the kernel is told, and `$HOSTNAME`: with `setHostnameAsFQDN` the full name. Words of upstream's
+/// `GetNodenameForKernel`.
+pub fn kernel_hostname(pod: &Pod, node_name: &str) -> Result<String, String> {
+    let short = hostname(pod, node_name);
+    let full = pod.spec.as_ref().and_then(|s| s.set_hostname_as_fqdn) == Some(true);
+    let Some(domain) = domain(pod).filter(|_| full && !host_network(pod)) else {
+        return Ok(short);
+    };
+    let name = format!("{short}.{domain}");
+    if name.len() > FQDN_BYTES_MAX {
+        return Err(format!(
+            "failed to construct FQDN from pod hostname and cluster domain, FQDN {name} is too long ({FQDN_BYTES_MAX} characters is the max, {} characters requested)",
+            name.len()
+        ));
+    }
+    Ok(name)
 }
 
 pub fn host_network(pod: &Pod) -> bool {
@@ -107,16 +143,9 @@ pub fn hosts(pod: &Pod, ip: &str, node_name: &str, host: &str) -> String {
         format!("# Kubernetes-managed hosts file (host network).\n{host}")
     } else {
         let hostname = hostname(pod, node_name);
-        let subdomain = pod
-            .spec
-            .as_ref()
-            .and_then(|s| s.subdomain.as_deref())
-            .unwrap_or_default();
-        let names = if subdomain.is_empty() {
-            hostname
-        } else {
-            let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
-            format!("{hostname}.{subdomain}.{namespace}.svc.cluster.local\t{hostname}")
+        let names = match domain(pod) {
+            None => hostname,
+            Some(domain) => format!("{hostname}.{domain}\t{hostname}"),
         };
         format!(
             "# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n\
@@ -188,6 +217,29 @@ mod tests {
             hosts(&sub, "10.42.0.5", "node", "")
                 .contains("10.42.0.5\tweb-0.db.shop.svc.cluster.local\tweb-0\n")
         );
+        for (extra, want) in [
+            (json!({}), Ok("web-0".to_string())),
+            (json!({"subdomain": "db"}), Ok("web-0".to_string())),
+            (
+                json!({"subdomain": "db", "setHostnameAsFQDN": true}),
+                Ok("web-0.db.shop.svc.cluster.local".to_string()),
+            ),
+            (
+                json!({"hostnameOverride": "a.b", "subdomain": "db", "setHostnameAsFQDN": true}),
+                Ok("a.b".to_string()),
+            ),
+            (
+                json!({"subdomain": "d".repeat(40), "setHostnameAsFQDN": true}),
+                Err("is too long (64 characters is the max, 69 characters requested)"),
+            ),
+        ] {
+            let mut spec = json!({"containers": []});
+            json_patch::merge(&mut spec, &extra);
+            match (kernel_hostname(&pod(spec), "node"), want) {
+                (got, Ok(want)) => assert_eq!(got, Ok(want)),
+                (got, Err(want)) => assert!(got.unwrap_err().contains(want)),
+            }
+        }
         let host = pod(json!({"containers": [], "hostNetwork": true}));
         assert_eq!(hostname(&host, "node"), "node");
         assert!(!wants_cluster_dns(&host));

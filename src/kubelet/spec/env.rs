@@ -4,7 +4,9 @@
 use super::fields::{field, resource};
 use super::{ConfigError, NodeFacts, Sources};
 use crate::image::ImageConfig;
-use k8s_openapi::api::core::v1::{ConfigMap, Container, EnvVarSource, Pod, Secret};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Container, EnvVarSource, FileKeySelector, Pod, Secret,
+};
 use std::collections::BTreeMap;
 
 /// Search path where the image sets none; what container runtimes give.
@@ -19,10 +21,12 @@ pub struct Inputs<'a> {
     pub node: &'a NodeFacts,
     pub hostname: &'a str,
     pub pod_ip: &'a str,
+    /// Variables that tell of services; whatever the pod sets wins.
+    pub services: &'a [(String, String)],
 }
 
-/// The variables by name: the image's, then `envFrom`, then `env`, later ones winning. The second map holds only what
-/// the pod itself sets: `$(NAME)` in commands refers to these.
+/// The variables by name: the image's, services', then `envFrom`, then `env`, later ones winning. The second map holds
+/// them without the image's: `$(NAME)` in values and commands refers to these, a pod's own before a service's.
 pub fn environment(
     inputs: &Inputs,
 ) -> Result<(Vec<String>, BTreeMap<String, String>), ConfigError> {
@@ -43,6 +47,10 @@ pub fn environment(
         set(name, value.to_string());
     }
     let mut own: BTreeMap<String, String> = BTreeMap::new();
+    for (name, value) in inputs.services {
+        own.insert(name.clone(), value.clone());
+        set(name, value.clone());
+    }
     for (name, value) in env_from(inputs)? {
         own.insert(name.clone(), value.clone());
         set(&name, value);
@@ -135,10 +143,35 @@ fn value_from(inputs: &Inputs, source: &EnvVarSource) -> Result<Option<String>, 
             ))),
         };
     }
+    if let Some(reference) = &source.file_key_ref {
+        return from_file(inputs, reference);
+    }
     Err(ConfigError(
-        "an environment variable's valueFrom has no source this node knows; use fieldRef, resourceFieldRef, configMapKeyRef or secretKeyRef"
+        "an environment variable's valueFrom has no source this node knows; use fieldRef, resourceFieldRef, configMapKeyRef, secretKeyRef or fileKeyRef"
             .to_string(),
     ))
+}
+
+fn from_file(inputs: &Inputs, reference: &FileKeySelector) -> Result<Option<String>, ConfigError> {
+    let optional = reference.optional == Some(true);
+    let (volume, path, key) = (&reference.volume_name, &reference.path, &reference.key);
+    let file = (volume.clone(), path.clone());
+    let Some(text) = inputs.sources.env_files.get(&file) else {
+        if optional {
+            return Ok(None);
+        }
+        return Err(ConfigError(format!(
+            "file {path:?} not found in volume {volume:?}"
+        )));
+    };
+    let mut variables = super::env_file::parse(text)
+        .map_err(|why| ConfigError(format!("file {path:?} of volume {volume:?}: {why}")))?;
+    match variables.remove(key) {
+        None if !optional => Err(ConfigError(format!(
+            "environment variable key {key:?} not found in file {path:?} of volume {volume:?}"
+        ))),
+        value => Ok(value),
+    }
 }
 
 pub fn config_map<'a>(
@@ -248,6 +281,10 @@ mod tests {
             node: &node,
             hostname: "p",
             pod_ip: "10.42.0.9",
+            services: &[
+                ("K_SERVICE_HOST".to_string(), "10.43.0.1".to_string()),
+                ("P_k".to_string(), "hidden".to_string()),
+            ],
         })
         .map(|(list, _)| list)
     }
@@ -259,6 +296,10 @@ mod tests {
         Sources {
             config_maps: BTreeMap::from([("cm".to_string(), map)]),
             secrets: BTreeMap::from([("sec".to_string(), secret)]),
+            env_files: BTreeMap::from([(
+                ("vol".to_string(), "f".to_string()),
+                "A='1'\n".to_string(),
+            )]),
         }
     }
 
@@ -269,8 +310,10 @@ mod tests {
                 "envFrom": [{"prefix": "P_", "configMapRef": {"name": "cm"}}, {"configMapRef": {"name": "cm"}}],
                 "env": [
                     {"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
-                    {"name": "URL", "value": "http://$(IP)/$(P_k)"},
+                    {"name": "URL", "value": "http://$(IP)/$(P_k)@$(K_SERVICE_HOST)"},
                     {"name": "PW", "valueFrom": {"secretKeyRef": {"name": "sec", "key": "s"}}},
+                    {"name": "FILE", "valueFrom": {"fileKeyRef": {"volumeName": "vol", "path": "f", "key": "A"}}},
+                    {"name": "NO_FILE", "valueFrom": {"fileKeyRef": {"volumeName": "vol", "path": "g", "key": "A", "optional": true}}},
                     {"name": "NONE", "valueFrom": {"secretKeyRef": {"name": "no", "key": "s", "optional": true}}}
                 ]}),
             &sources(),
@@ -282,12 +325,14 @@ mod tests {
                 "PATH=/bin",
                 "HOSTNAME=p",
                 "FROM=map",
-                "P_FROM=map",
+                "K_SERVICE_HOST=10.43.0.1",
                 "P_k=v",
+                "P_FROM=map",
                 "k=v",
                 "IP=10.42.0.9",
-                "URL=http://10.42.0.9/v",
-                "PW=secret"
+                "URL=http://10.42.0.9/v@10.43.0.1",
+                "PW=secret",
+                "FILE=1"
             ]
         );
     }
@@ -302,6 +347,14 @@ mod tests {
             (
                 json!({"configMapKeyRef": {"name": "cm", "key": "z"}}),
                 "couldn't find key z in ConfigMap n/cm",
+            ),
+            (
+                json!({"fileKeyRef": {"volumeName": "vol", "path": "f", "key": "B"}}),
+                "environment variable key \"B\" not found in file \"f\" of volume \"vol\"",
+            ),
+            (
+                json!({"fileKeyRef": {"volumeName": "vol", "path": "g", "key": "B"}}),
+                "file \"g\" not found in volume \"vol\"",
             ),
             (
                 json!({"secretKeyRef": {"name": "x", "key": "k"}}),

@@ -10,9 +10,11 @@ pub mod build;
 pub mod command;
 pub mod dns;
 pub mod env;
+pub mod env_file;
 pub mod fields;
 pub mod resources;
 pub mod security;
+pub mod service_env;
 pub mod volumes;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
@@ -23,6 +25,8 @@ use std::collections::BTreeMap;
 pub struct Sources {
     pub config_maps: BTreeMap<String, ConfigMap>,
     pub secrets: BTreeMap<String, Secret>,
+    /// Texts of files that variables come from, by volume and path; of one container at a time.
+    pub env_files: BTreeMap<(String, String), String>,
 }
 
 /// What specs may ask of the node.

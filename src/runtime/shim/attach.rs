@@ -153,7 +153,6 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::runtime::shim::sys::non_blocking;
-    use std::os::fd::OwnedFd;
 
     fn attached() -> (Attached, File) {
         let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
@@ -163,7 +162,7 @@ mod tests {
             attempt: 0,
         };
         let client = Attached::new(1, run, None, [Some(File::from(write)), None]);
-        (client, File::from(OwnedFd::from(read)))
+        (client, File::from(read))
     }
 
     #[test]

@@ -2,31 +2,41 @@
 //! The process it leaves behind becomes the shim's child (the shim is a subreaper).
 
 use super::controllers::Controllers;
+use super::device_guard;
 use super::diagnostics::explained;
+use super::privileges::Privileges;
+use super::program::Launcher;
+use super::root;
+use super::shifted::{self, Shifted};
 use super::sys;
-use crate::runtime::types::{ContainerSpec, ExecSpec};
-use crate::runtime::{spec, users};
+use super::user_namespace::IDS;
+use crate::runtime::spec::Pids;
+use crate::runtime::spec::capabilities::capabilities;
+use crate::runtime::types::{ContainerSpec, ExecSpec, ProcessUser, SandboxSpec};
+use crate::runtime::{seccomp, spec, users};
 use libcontainer::container::builder::ContainerBuilder;
-use libcontainer::oci_spec::runtime::Spec;
 use libcontainer::syscall::syscall::SyscallType;
-use libcontainer::workload::{Executor, ExecutorError, ExecutorValidationError};
-use nix::mount::{MsFlags, mount};
 use serde::{Deserialize, Serialize};
-use std::ffi::CString;
 use std::fs;
 use std::io::{Read, Write};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::path::{Component, Path, PathBuf};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
 /// Longest reason that is carried back.
 const MESSAGE_BYTES_MAX: u64 = 16 * 1024;
-/// Device nodes handed to a privileged container.
-const DEVICES_MAX: usize = 4096;
+/// Processors whose `thermal_throttle` is masked; each costs a mount.
+const PROCESSORS_MAX: usize = 64;
 
-/// What the child reports: the process's id, or why there is none.
+/// What the child reports: the process, or why there is none.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Outcome(pub Result<i32, String>);
+pub struct Outcome(pub Result<Started, String>);
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Started {
+    pub pid: i32,
+    /// Who it runs as; not told for an exec.
+    pub user: Option<ProcessUser>,
+}
 
 /// Standard input, output and error of the new process.
 pub type Streams = [OwnedFd; 3];
@@ -36,10 +46,10 @@ pub type Streams = [OwnedFd; 3];
 pub struct Place<'a> {
     pub directory: &'a Path,
     pub hostname: &'a str,
-    pub host_pid: bool,
+    pub pids: Pids,
+    /// Set where the pod has its own users.
+    pub first_user: Option<u32>,
     pub unified: bool,
-    /// The process whose PID namespace the new one joins.
-    pub processes_of: Option<i32>,
     /// The mount namespace the shim was started in.
     pub host_mounts: &'a OwnedFd,
 }
@@ -53,7 +63,28 @@ pub struct Child {
     pub report: OwnedFd,
 }
 
-impl Place<'_> {
+impl<'a> Place<'a> {
+    /// `pod_init` is the first process of the pod's own process namespace, where it has one.
+    pub fn new(
+        directory: &'a Path,
+        pod: &'a SandboxSpec,
+        unified: bool,
+        pod_init: Option<i32>,
+        host_mounts: &'a OwnedFd,
+    ) -> Place<'a> {
+        Place {
+            directory,
+            hostname: &pod.hostname,
+            pids: match pod_init {
+                _ if pod.host_pid => Pids::Host,
+                Some(with) => Pids::Shared { with },
+                None => Pids::Own,
+            },
+            first_user: pod.first_user,
+            unified,
+            host_mounts,
+        }
+    }
     fn containers(&self) -> PathBuf {
         self.directory.join("containers")
     }
@@ -63,7 +94,7 @@ impl Place<'_> {
 }
 
 /// Forks; `work` runs in the child.
-pub fn in_child(work: impl FnOnce() -> Result<i32, String>) -> std::io::Result<Child> {
+pub fn in_child(work: impl FnOnce() -> Result<Started, String>) -> std::io::Result<Child> {
     let (report, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
     if let Some(pid) = sys::fork()? {
         // On both sides: whoever comes second finds it done.
@@ -88,51 +119,86 @@ pub fn container(
     cgroup: &str,
     container: &ContainerSpec,
     streams: Streams,
-) -> Result<i32, String> {
+) -> Result<Started, String> {
     let controllers = place.unified.then(|| Controllers::of(cgroup));
     if let Some(controllers) = &controllers {
         controllers.suffice(&container.resources)?;
     }
-    let root = &container.root_fs.merged;
-    mount_root(container, place.unified)?;
+    // libcontainer leaves the groups of whoever started the node where a container has none of its own.
+    nix::unistd::setgroups(&[]).map_err(|e| format!("leaving the node's groups: {e}"))?;
+    let devices_guarded = guard_devices(place, cgroup, container);
+    let names = capabilities(&container.security, last_capability(), devices_guarded)?;
+    let privileges = Privileges {
+        filter: seccomp::filter(&container.security.seccomp, &names)?,
+        capabilities: names,
+    };
+    let mut container = container.clone();
+    if let Some(first) = place.first_user {
+        let mut shifted = Shifted::new(place.directory, first)?;
+        shifted.layers(&mut container.root_fs)?;
+        // The overlay keeps copies of the shifted layers.
+        root::mount(&container, devices_guarded)?;
+    } else {
+        root::mount(&container, devices_guarded)?;
+    }
+    let merged = &container.root_fs.merged;
     let user = users::resolve(
         &container.security,
-        &users::read_below(root, "etc/passwd"),
-        &users::read_below(root, "etc/group"),
+        &users::read_below(merged, "etc/passwd"),
+        &users::read_below(merged, "etc/group"),
     )?;
-    make_working_directory(root, spec::working_directory(container))?;
+    let first_user = place.first_user.unwrap_or(0);
+    let ids = [user.uid, user.gid]
+        .into_iter()
+        .chain(user.additional_gids.iter().copied());
+    if let Some(id) = ids
+        .max()
+        .filter(|id| place.first_user.is_some() && *id >= IDS)
+    {
+        return Err(format!(
+            "user or group {id} is none of the {IDS} that a pod with `hostUsers: false` has"
+        ));
+    }
+    root::make_working_directory(merged, spec::working_directory(&container), first_user)?;
+    own_streams(&streams, first_user + user.uid)?;
     let pod = spec::Pod {
         directory: place.directory,
         shim_pid,
         hostname: place.hostname,
-        host_pid: place.host_pid,
+        pids: place.pids,
+        first_user,
+        throttled_processors: throttled_processors(),
         cgroup,
         unified: controllers.map(|has| spec::Unified {
             cpu: has.cpu,
             swap: has.swap,
         }),
         host_devices: if container.security.privileged {
-            host_devices()
+            root::host_devices()
         } else {
             Vec::new()
         },
-        last_capability: fs::read_to_string("/proc/sys/kernel/cap_last_cap")
-            .ok()
-            .and_then(|text| text.trim().parse().ok())
-            .unwrap_or(37),
         oom_score_adj: reachable_oom_score_adj(container.resources.oom_score_adj)?,
-        processes_of: place.processes_of,
     };
-    let mut container = container.clone();
     super::volumes::stage(place, &mut container.mounts)?;
+    // Until the container has copies of them. Behind the staging, which may have left the shim's mounts.
+    let _shifted = match place.first_user {
+        Some(first) => {
+            let mut shifted = Shifted::new(place.directory, first)?;
+            shifted.volumes(&mut container.mounts)?;
+            Some(shifted)
+        }
+        None => None,
+    };
     let container = &container;
-    let config = spec::config(container, &user, &pod)?;
+    let config = spec::config(container, &user, &pod);
     let bundle = place.bundle(id);
     fs::create_dir_all(&bundle)
         .and_then(|()| fs::create_dir_all(place.containers()))
         .and_then(|()| fs::write(bundle.join("config.json"), config.to_string()))
         .map_err(|e| format!("writing {}: {e}", bundle.display()))?;
-    launched(container.tty, |launcher| {
+    privileges.store(&bundle)?;
+    let pid = launched(place, container.tty, privileges, |launcher| {
         let mut made = builder(place, id, launcher, streams)?
             .as_init(&bundle)
             .with_systemd(false)
@@ -142,11 +208,24 @@ pub fn container(
         let pid = made.pid().ok_or("the container has no process")?.as_raw();
         made.start().map_err(|e| reason(&e))?;
         Ok(pid)
+    })?;
+    Ok(Started {
+        pid,
+        user: Some(ProcessUser {
+            uid: user.uid,
+            gid: user.gid,
+            groups: user.additional_gids,
+        }),
     })
 }
 
 /// Runs one more process in a container; returns its id.
-pub fn exec(place: &Place<'_>, id: &str, spec: &ExecSpec, streams: Streams) -> Result<i32, String> {
+pub fn exec(
+    place: &Place<'_>,
+    id: &str,
+    spec: &ExecSpec,
+    streams: Streams,
+) -> Result<Started, String> {
     let bundle = place.bundle(id);
     let text = fs::read_to_string(bundle.join("config.json"))
         .map_err(|e| format!("reading the container's configuration: {e}"))?;
@@ -161,10 +240,14 @@ pub fn exec(place: &Place<'_>, id: &str, spec: &ExecSpec, streams: Streams) -> R
     {
         env.push("TERM=xterm".into());
     }
+    let privileges = Privileges::load(&bundle)?;
+    let user = process["user"]["uid"].as_u64().unwrap_or_default();
+    own_streams(&streams, user as u32)?;
+    nix::unistd::setgroups(&[]).map_err(|e| format!("leaving the node's groups: {e}"))?;
     let file = bundle.join(format!("exec-{}.json", std::process::id()));
     fs::write(&file, process.to_string())
         .map_err(|e| format!("writing {}: {e}", file.display()))?;
-    let result = launched(spec.tty, |launcher| {
+    let result = launched(place, spec.tty, privileges, |launcher| {
         builder(place, id, launcher, streams)?
             .as_tenant()
             .with_detach(true)
@@ -174,7 +257,7 @@ pub fn exec(place: &Place<'_>, id: &str, spec: &ExecSpec, streams: Streams) -> R
             .map_err(|e| reason(&e))
     });
     let _ = fs::remove_file(file);
-    result
+    result.map(|pid| Started { pid, user: None })
 }
 
 fn builder(
@@ -196,12 +279,23 @@ fn builder(
 }
 
 /// Runs `build` and waits until the new process has become the wanted program, or says why it has not.
-fn launched(tty: bool, build: impl FnOnce(Launcher) -> Result<i32, String>) -> Result<i32, String> {
+fn launched(
+    place: &Place<'_>,
+    tty: bool,
+    privileges: Privileges,
+    build: impl FnOnce(Launcher) -> Result<i32, String>,
+) -> Result<i32, String> {
     let (read, write) =
         nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(|e| e.to_string())?;
+    let user_namespace = match place.first_user {
+        Some(_) => Some(shifted::open(place.directory)?),
+        None => None,
+    };
     let launcher = Launcher {
+        user_namespace: user_namespace.as_ref().map(AsRawFd::as_raw_fd),
         status: write.as_raw_fd(),
         tty,
+        privileges,
     };
     let built = explained(|| build(launcher));
     drop(write);
@@ -247,184 +341,45 @@ fn reachable_oom_score_adj(wanted: i32) -> Result<i32, String> {
     }
 }
 
-/// Without a device controller (v2) no device node that an image brings along may work.
-fn mount_root(container: &ContainerSpec, unified: bool) -> Result<(), String> {
-    let root = &container.root_fs;
-    // Both separate entries in overlayfs' options.
-    let escape = |path: &Path| {
-        path.display()
-            .to_string()
-            .replace('\\', "\\\\")
-            .replace(':', "\\:")
-            .replace(',', "\\,")
-    };
-    let lower: Vec<String> = root.lower.iter().map(|path| escape(path)).collect();
-    let options = format!(
-        "lowerdir={},upperdir={},workdir={}",
-        lower.join(":"),
-        escape(&root.upper),
-        escape(&root.work)
-    );
-    mount(
-        Some("overlay"),
-        &root.merged,
-        Some("overlay"),
-        if unified && !container.security.privileged {
-            MsFlags::MS_NODEV
-        } else {
-            MsFlags::empty()
-        },
-        Some(options.as_str()),
-    )
-    .map_err(|e| {
-        format!(
-            "mounting the root filesystem on {}: {e}",
-            root.merged.display()
-        )
-    })
+fn throttled_processors() -> usize {
+    (0..PROCESSORS_MAX)
+        .take_while(|n| {
+            Path::new(&format!("/sys/devices/system/cpu/cpu{n}/thermal_throttle")).exists()
+        })
+        .count()
 }
 
-/// Creates what is missing of `directory` below `root`. A symlink on the way is left to the container.
-fn make_working_directory(root: &Path, directory: &Path) -> Result<(), String> {
-    let mut at = root.to_owned();
-    for part in directory.components() {
-        match part {
-            Component::Normal(name) => at.push(name),
-            Component::ParentDir => {
-                return Err(format!(
-                    "working directory {} has `..`",
-                    directory.display()
-                ));
-            }
-            _ => continue,
+/// The highest number this kernel knows; 37 is that of Linux 3.16 to 5.7.
+fn last_capability() -> usize {
+    fs::read_to_string("/proc/sys/kernel/cap_last_cap")
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(37)
+}
+
+/// Whether something keeps the container from devices: a controller on v1, our program on v2. A kernel without
+/// CONFIG_CGROUP_BPF has neither there.
+fn guard_devices(place: &Place<'_>, cgroup: &str, container: &ContainerSpec) -> bool {
+    if !place.unified {
+        return true;
+    }
+    !container.security.privileged
+        && device_guard::guard(Path::new(&format!("/sys/fs/cgroup{cgroup}"))).is_ok()
+}
+
+/// A program that is not root may open its own output again, as /dev/stdout: runc's `fixStdioPermissions`.
+fn own_streams(streams: &Streams, user: u32) -> Result<(), String> {
+    for stream in streams {
+        let data = nix::sys::stat::fstat(stream.as_raw_fd()).map_err(|e| e.to_string())?;
+        // /dev/null is everybody's.
+        if data.st_rdev == nix::sys::stat::makedev(1, 3) || data.st_uid == user {
+            continue;
         }
-        match fs::symlink_metadata(&at) {
-            Ok(found) if found.is_dir() => {}
-            Ok(_) => return Ok(()),
-            Err(_) => fs::create_dir(&at).map_err(|e| format!("creating {}: {e}", at.display()))?,
-        }
+        let user = Some(nix::unistd::Uid::from_raw(user));
+        nix::unistd::fchown(stream.as_raw_fd(), user, None)
+            .map_err(|e| format!("giving the container its streams: {e}"))?;
     }
     Ok(())
-}
-
-fn host_devices() -> Vec<serde_json::Value> {
-    let mut found = Vec::new();
-    let mut directories = vec![PathBuf::from("/dev")];
-    while let Some(directory) = directories.pop() {
-        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-            let (path, Ok(data)) = (entry.path(), entry.metadata()) else {
-                continue;
-            };
-            let skipped = ["pts", "shm", "mqueue", "fd", "console", "ptmx"];
-            if skipped.iter().any(|name| entry.file_name() == *name) || found.len() >= DEVICES_MAX {
-                continue;
-            }
-            let kind = data.file_type();
-            if kind.is_dir() {
-                directories.push(path);
-            } else if kind.is_char_device() || kind.is_block_device() {
-                found.push(serde_json::json!({
-                    "path": path,
-                    "type": if kind.is_block_device() { "b" } else { "c" },
-                    "major": nix::sys::stat::major(data.rdev()),
-                    "minor": nix::sys::stat::minor(data.rdev()),
-                    "fileMode": data.mode() & 0o777, "uid": data.uid(), "gid": data.gid(),
-                }));
-            }
-        }
-    }
-    found
-}
-
-/// Replaces the prepared process by the program, with containerd's wording where that fails.
-#[derive(Debug, Clone)]
-struct Launcher {
-    status: RawFd,
-    tty: bool,
-}
-
-impl Launcher {
-    fn say(&self, message: &str) {
-        let mut left = message.as_bytes();
-        while let Ok(count @ 1..) = nix::unistd::write(borrowed(&self.status), left) {
-            left = &left[count..];
-            if left.is_empty() {
-                return;
-            }
-        }
-    }
-}
-
-#[allow(unsafe_code)] // A descriptor that crossed a clone by its number.
-fn borrowed(fd: &RawFd) -> std::os::fd::BorrowedFd<'_> {
-    // SAFETY: the launching process keeps it open until the program runs.
-    unsafe { std::os::fd::BorrowedFd::borrow_raw(*fd) }
-}
-
-impl Executor for Launcher {
-    fn exec(&self, spec: &Spec) -> Result<(), ExecutorError> {
-        sys::reset_signals();
-        if self.tty
-            && let Err(error) = sys::take_terminal()
-        {
-            self.say(&format!("taking the terminal: {error}"));
-            return Err(ExecutorError::Other(error.to_string()));
-        }
-        let args = spec
-            .process()
-            .as_ref()
-            .and_then(|p| p.args().clone())
-            .unwrap_or_default();
-        let args: Result<Vec<CString>, _> = args.into_iter().map(CString::new).collect();
-        let args = args.map_err(|_| ExecutorError::InvalidArg)?;
-        let program = args.first().ok_or(ExecutorError::InvalidArg)?;
-        let Err(error) = nix::unistd::execvp(program, &args);
-        let message = format!("exec {program:?}: {}", error.desc().to_lowercase());
-        self.say(&message);
-        Err(ExecutorError::Other(message))
-    }
-
-    fn validate(&self, spec: &Spec) -> Result<(), ExecutorValidationError> {
-        let process = spec.process().as_ref();
-        let args = process.and_then(|p| p.args().as_ref());
-        let env = process.and_then(|p| p.env().as_ref());
-        let path = env
-            .and_then(|env| env.iter().rev().find_map(|e| e.strip_prefix("PATH=")))
-            .unwrap_or("");
-        let program = args.and_then(|a| a.first()).map_or("", String::as_str);
-        find_program(program, path).map_err(|message| {
-            self.say(&message);
-            ExecutorValidationError::ArgValidationError(message)
-        })
-    }
-}
-
-/// Words as Go's os/exec, which is what users of containerd and runc see.
-fn find_program(program: &str, path: &str) -> Result<(), String> {
-    let executable = |file: &Path| {
-        fs::metadata(file).is_ok_and(|d| d.is_file() && d.permissions().mode() & 0o111 != 0)
-    };
-    if program.contains('/') {
-        let file = Path::new(program);
-        return match fs::metadata(file) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(format!(
-                "exec: {program:?}: stat {program}: no such file or directory"
-            )),
-            _ if executable(file) => Ok(()),
-            Ok(data) if data.is_dir() => Err(format!("exec: {program:?}: is a directory")),
-            _ => Err(format!("exec: {program:?}: permission denied")),
-        };
-    }
-    if !program.is_empty()
-        && path
-            .split(':')
-            .any(|d| executable(&Path::new(d).join(program)))
-    {
-        return Ok(());
-    }
-    Err(format!(
-        "exec: {program:?}: executable file not found in $PATH"
-    ))
 }
 
 /// Three descriptors for one terminal.

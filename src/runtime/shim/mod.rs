@@ -10,11 +10,19 @@ mod attach;
 mod clients;
 mod container;
 mod controllers;
+mod device_guard;
 mod diagnostics;
+mod idmap;
 mod launch;
 mod namespaces;
+mod pod_init;
+mod privileges;
+mod program;
+mod root;
 mod server;
+mod shifted;
 mod sys;
+mod user_namespace;
 mod volumes;
 
 pub use sys::non_blocking;
@@ -99,6 +107,11 @@ fn prepare(directory: &Path) -> Result<server::Server, String> {
         .map_err(|e| at("its mount namespace", &e))?
         .into();
     namespaces::enter(&config.spec, directory)?;
+    let pod_init = if config.spec.share_process_namespace && !config.spec.host_pid {
+        Some(pod_init::start(directory)?)
+    } else {
+        None
+    };
     let signals = sys::child_signals().map_err(|e| at("signalfd", &e))?;
     let socket = directory.join(SOCKET_FILE);
     let _ = std::fs::remove_file(&socket);
@@ -116,6 +129,7 @@ fn prepare(directory: &Path) -> Result<server::Server, String> {
         layout,
         listener,
         signals,
+        pod_init,
         host_mounts,
     ))
 }

@@ -41,6 +41,8 @@ pub struct Server {
     /// Process and the client that waits for it.
     execs: Vec<(i32, u64)>,
     unclaimed: VecDeque<(i32, i32, Option<i32>)>,
+    /// First process of the pod's own process namespace, where its containers share one.
+    pod_init: Option<i32>,
     attached: Vec<Attached>,
     /// Clients whose execs die with them.
     tethered: Vec<u64>,
@@ -71,6 +73,7 @@ impl Server {
         layout: Layout,
         listener: UnixListener,
         signals: SignalFd,
+        pod_init: Option<i32>,
         host_mounts: OwnedFd,
     ) -> Server {
         Server {
@@ -86,6 +89,7 @@ impl Server {
             launches: Vec::new(),
             execs: Vec::new(),
             unclaimed: VecDeque::new(),
+            pod_init,
             attached: Vec::new(),
             tethered: Vec::new(),
         }
@@ -221,14 +225,15 @@ impl Server {
     }
 
     fn place(&self) -> Place<'_> {
-        Place {
-            directory: &self.directory,
-            hostname: &self.config.spec.hostname,
-            host_pid: self.config.spec.host_pid,
-            unified: self.layout == Layout::Unified,
-            processes_of: None,
-            host_mounts: &self.host_mounts,
-        }
+        let unified = self.layout == Layout::Unified;
+        let mounts = &self.host_mounts;
+        Place::new(
+            &self.directory,
+            &self.config.spec,
+            unified,
+            self.pod_init,
+            mounts,
+        )
     }
 }
 

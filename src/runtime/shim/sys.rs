@@ -15,7 +15,8 @@ pub fn fork() -> io::Result<Option<i32>> {
     }
 }
 
-/// Closes every descriptor above the standard streams. Only for the start of the process, when nothing owns one.
+/// Closes every descriptor above the standard streams. Only for the start of a process, when nothing owns one or
+/// nothing of its owners runs any more.
 pub fn close_inherited() -> io::Result<()> {
     // SAFETY: called before anything in this process has opened a descriptor.
     let result = unsafe { libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, 0u32) };
@@ -48,6 +49,27 @@ pub fn become_subreaper() -> io::Result<()> {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// SIGKILL for this process when its parent ends.
+pub fn die_with_parent() -> nix::Result<()> {
+    // SAFETY: takes numbers only.
+    nix::Error::result(unsafe {
+        libc::prctl(
+            libc::PR_SET_PDEATHSIG,
+            libc::SIGKILL as libc::c_ulong,
+            0,
+            0,
+            0,
+        )
+    })
+    .map(drop)
+}
+
+/// The name that `ps` shows without arguments.
+pub fn rename(name: &std::ffi::CStr) {
+    // SAFETY: the name outlives the call, which copies it.
+    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr(), 0, 0, 0) };
 }
 
 /// SIGCHLD as a descriptor.

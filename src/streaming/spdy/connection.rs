@@ -390,13 +390,14 @@ impl Connection {
         self.drop_stream(id, CANCEL);
     }
 
-    /// Our side has used `count` bytes of the stream: the peer may send as many more.
+    /// Our side has used `count` bytes of the stream: the peer may send as many more. It is told only where it has shown
+    /// that it counts: two of ours then both do not, and neither can wait for an update behind data that nobody takes.
     pub fn taken(&mut self, id: StreamId, count: usize) {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
         stream.taken = stream.taken.saturating_add(count as u32);
-        if stream.taken >= UPDATE_BYTES && !stream.they_ended {
+        if self.peer_counts && stream.taken >= UPDATE_BYTES && !stream.they_ended {
             let delta = std::mem::take(&mut stream.taken);
             write_control(
                 &mut self.output,

@@ -106,7 +106,15 @@ fn windows_count_once_the_peer_shows_that_it_counts() {
     let block = vec![0; 100_000];
     assert_eq!(server.send(id, &block), block.len());
     carry(&mut server, &mut client, 10_000);
-    client.taken(id, 100_000);
+    // Who is not asked to count tells nothing.
+    client.taken(id, 50_000);
+    assert!(client.output().is_empty());
+    let shown = Control::Settings {
+        initial_window: Some(65_536),
+    };
+    write_control(server.output(), &shown);
+    carry(&mut server, &mut client, 100);
+    client.taken(id, 50_000);
     assert_eq!(
         carry(&mut client, &mut server, 100),
         [Event::Writable { stream: id }]

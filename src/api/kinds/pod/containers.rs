@@ -2,7 +2,7 @@
 
 use super::mounts;
 use super::probes;
-use super::validate::ids;
+use super::security;
 use crate::api::kinds::FieldError;
 use crate::api::kinds::errors::Errors;
 use crate::object::access::{list, map, present, text, truth};
@@ -57,7 +57,7 @@ pub fn validate_common(container: &Value, at: &str, volumes: &HashSet<&str>, err
     validate_container(container, at, errors);
     validate_environment(container, at, errors);
     mounts::validate(container, at, volumes, errors);
-    validate_security(container, at, errors);
+    security::validate_container(container, at, errors);
 }
 
 fn validate_container(container: &Value, at: &str, errors: &mut Errors) {
@@ -207,7 +207,7 @@ fn validate_value_source(variable: &Value, at: &str, errors: &mut Errors) {
         .collect();
     match given.as_slice() {
         [] => {
-            let detail = "must specify one of: `fieldRef`, `configMapKeyRef` or `secretKeyRef`";
+            let detail = "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`";
             errors.push(FieldError::invalid(at, source, detail));
         }
         [kind] if *kind == "fieldRef" => {
@@ -229,12 +229,76 @@ fn validate_value_source(variable: &Value, at: &str, errors: &mut Errors) {
                 }
             }
         }
+        [kind] if *kind == "resourceFieldRef" => {
+            resource_reference(&source[*kind], &format!("{at}.{kind}"), errors);
+        }
+        [kind] if *kind == "fileKeyRef" => {
+            for field in ["volumeName", "path", "key"] {
+                if text(source, &format!("/{kind}/{field}")).is_empty() {
+                    errors.push(FieldError::required(format!("{at}.{kind}.{field}"), ""));
+                }
+            }
+            let path = text(source, "/fileKeyRef/path");
+            let climbs = path.split('/').any(|part| part == "..");
+            if path.starts_with('/') || climbs {
+                let detail = "must be a relative path without '..'";
+                errors.push(FieldError::invalid(
+                    format!("{at}.{kind}.path"),
+                    &path.into(),
+                    detail,
+                ));
+            }
+        }
         [_] => {}
         _ => errors.push(FieldError::invalid(
             at,
             source,
             "may not have more than one field specified at a time",
         )),
+    }
+}
+
+/// Upstream's `validateContainerResourceFieldSelector` for variables.
+fn resource_reference(reference: &Value, at: &str, errors: &mut Errors) {
+    const CPU: [&str; 2] = ["1m", "1"];
+    const BYTES: [&str; 13] = [
+        "1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei",
+    ];
+    let resource = text(reference, "/resource");
+    let (kind, name) = resource.split_once('.').unwrap_or_default();
+    let huge_pages = name.starts_with("hugepages-");
+    if resource.is_empty() {
+        errors.push(FieldError::required(format!("{at}.resource"), ""));
+    } else if !matches!(kind, "limits" | "requests")
+        || !(huge_pages || matches!(name, "cpu" | "memory" | "ephemeral-storage"))
+    {
+        let known = [
+            "limits.cpu",
+            "limits.ephemeral-storage",
+            "limits.memory",
+            "requests.cpu",
+            "requests.ephemeral-storage",
+            "requests.memory",
+        ];
+        errors.one_of(format!("{at}.resource"), resource, &known);
+    }
+    // 0 is what Go's JSON writes where nothing was said.
+    let divisor = match &reference["divisor"] {
+        Value::Null => return,
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let known: &[&str] = if name == "cpu" { &CPU } else { &BYTES };
+    if !known.contains(&divisor.as_str()) && divisor != "0" {
+        let detail = format!(
+            "only divisor's values {} are supported with this resource",
+            known.join(", ")
+        );
+        errors.push(FieldError::invalid(
+            format!("{at}.divisor"),
+            &divisor.into(),
+            detail,
+        ));
     }
 }
 
@@ -285,26 +349,6 @@ fn validate_resources(container: &Value, at: &str, errors: &mut Errors) {
     }
 }
 
-fn validate_security(container: &Value, at: &str, errors: &mut Errors) {
-    let context = &container["securityContext"];
-    let at = format!("{at}.securityContext");
-    ids(context, &at, errors);
-    if context["allowPrivilegeEscalation"] == false {
-        if truth(context, "/privileged") {
-            let detail = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true";
-            errors.push(FieldError::invalid(&at, context, detail));
-        }
-        let added = list(context, "/capabilities/add");
-        if added
-            .iter()
-            .any(|c| c == "CAP_SYS_ADMIN" || c == "SYS_ADMIN")
-        {
-            let detail = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN";
-            errors.push(FieldError::invalid(&at, context, detail));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -342,6 +386,22 @@ mod tests {
             (
                 json!({"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "a"}}}]}),
                 "env[0].valueFrom.secretKeyRef.key",
+            ),
+            (
+                json!({"env": [{"name": "A", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu", "divisor": "1m"}}}]}),
+                "",
+            ),
+            (
+                json!({"env": [{"name": "A", "valueFrom": {"resourceFieldRef": {"resource": "limits.disk"}}}]}),
+                "env[0].valueFrom.resourceFieldRef.resource",
+            ),
+            (
+                json!({"env": [{"name": "A", "valueFrom": {"resourceFieldRef": {"resource": "limits.memory", "divisor": "1m"}}}]}),
+                "env[0].valueFrom.resourceFieldRef.divisor",
+            ),
+            (
+                json!({"env": [{"name": "A", "valueFrom": {"fileKeyRef": {"volumeName": "v", "path": "a/../b", "key": "K"}}}]}),
+                "env[0].valueFrom.fileKeyRef.path",
             ),
             (json!({"envFrom": [{"prefix": "A"}]}), "envFrom[0]"),
             (

@@ -186,7 +186,7 @@ fn mode(field: String, value: &Value, errors: &mut Errors) {
 
 fn user(field: String, value: &Value, errors: &mut Errors) {
     if !value.is_null() {
-        errors.range(field, value, 0..=super::validate::ID_MAX);
+        errors.range(field, value, 0..=super::security::ID_MAX);
     }
 }
 

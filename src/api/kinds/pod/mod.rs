@@ -11,6 +11,7 @@ mod lifecycle;
 mod mounts;
 mod probes;
 mod quality;
+mod security;
 mod unsupported;
 mod update;
 mod validate;

@@ -21,19 +21,6 @@ fn given(value: &Value) -> bool {
 fn named(value: &Value) -> bool {
     !value.is_null()
 }
-fn is_false(value: &Value) -> bool {
-    value == false
-}
-/// No system call filter is applied yet: whoever asks for one must not believe to have it.
-fn filtered(value: &Value) -> bool {
-    given(value) && value != "Unconfined"
-}
-fn not_default(value: &Value) -> bool {
-    given(value) && value != "Default"
-}
-fn strict(value: &Value) -> bool {
-    value == "Strict"
-}
 fn not_linux(value: &Value) -> bool {
     given(value) && value != "linux"
 }
@@ -44,9 +31,6 @@ fn not_system_class(value: &Value) -> bool {
 /// Path (`[]`: every item; `a|b`: either field) and what asks for it.
 const FIELDS: &[(&str, Asked)] = &[
     ("spec.affinity", given),
-    ("spec.hostAliases", given),
-    ("spec.hostUsers", is_false),
-    ("spec.hostnameOverride", given),
     ("spec.os.name", not_linux),
     ("spec.overhead", given),
     ("spec.priorityClassName", not_system_class),
@@ -55,49 +39,21 @@ const FIELDS: &[(&str, Asked)] = &[
     ("spec.runtimeClassName", given),
     ("spec.schedulingGates", given),
     ("spec.schedulingGroup", given),
-    ("spec.setHostnameAsFQDN", given),
-    ("spec.shareProcessNamespace", given),
-    ("spec.subdomain", given),
     ("spec.topologySpreadConstraints", given),
     ("spec.workloadRef", given),
-    ("spec.securityContext.appArmorProfile", given),
     ("spec.securityContext.seLinuxChangePolicy", given),
     ("spec.securityContext.seLinuxOptions", given),
-    ("spec.securityContext.seccompProfile.type", filtered),
-    ("spec.securityContext.supplementalGroupsPolicy", strict),
-    ("spec.securityContext.sysctls", given),
     ("spec.securityContext.windowsOptions", given),
-    (
-        "spec.initContainers|containers[].env[].valueFrom.fileKeyRef",
-        named,
-    ),
-    (
-        "spec.initContainers|containers[].env[].valueFrom.resourceFieldRef",
-        named,
-    ),
     ("spec.initContainers|containers[].resizePolicy", given),
     ("spec.initContainers|containers[].resources.claims", given),
-    (
-        "spec.initContainers|containers[].securityContext.appArmorProfile",
-        given,
-    ),
-    (
-        "spec.initContainers|containers[].securityContext.procMount",
-        not_default,
-    ),
     (
         "spec.initContainers|containers[].securityContext.seLinuxOptions",
         given,
     ),
     (
-        "spec.initContainers|containers[].securityContext.seccompProfile.type",
-        filtered,
-    ),
-    (
         "spec.initContainers|containers[].securityContext.windowsOptions",
         given,
     ),
-    ("spec.initContainers|containers[].startupProbe", named),
     ("spec.initContainers|containers[].volumeDevices", given),
     ("spec.volumes[].awsElasticBlockStore", named),
     ("spec.volumes[].azureDisk", named),
@@ -207,9 +163,9 @@ mod tests {
         let pod = json!({"spec": {
             "affinity": {}, "hostUsers": true, "shareProcessNamespace": false,
             "topologySpreadConstraints": [{}],
-            "securityContext": {"fsGroup": 0, "seccompProfile": {"type": "RuntimeDefault"}},
+            "securityContext": {"seLinuxOptions": {"level": "x"}},
             "initContainers": [{"resizePolicy": [1]}],
-            "containers": [{"ports": [{"hostPort": 80}]}, {"stdinOnce": true, "volumeDevices": [{}]}],
+            "containers": [{"ports": [{"hostPort": 80}]}, {"volumeDevices": [{}]}],
             "volumes": [{"emptyDir": {}}, {"nfs": {}}],
         }});
         let errors = find(&pod);
@@ -218,9 +174,8 @@ mod tests {
             fields,
             [
                 "spec.topologySpreadConstraints",
-                "spec.securityContext.seccompProfile.type",
+                "spec.securityContext.seLinuxOptions",
                 "spec.initContainers[0].resizePolicy",
-                "spec.containers[1].stdinOnce",
                 "spec.containers[1].volumeDevices",
                 "spec.volumes[1].nfs",
                 "spec.containers[0].ports[0].hostPort",

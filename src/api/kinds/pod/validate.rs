@@ -1,14 +1,14 @@
 //! Validation of a pod's own fields, as upstream's `ValidatePodSpec` for the fields that exist here.
 
-use super::{containers, ephemeral, lifecycle, probes, volumes};
+use super::{containers, ephemeral, lifecycle, probes, security, volumes};
 use crate::api::kinds::errors::Errors;
 use crate::api::kinds::{FieldError, metadata};
-use crate::object::access::{integer, list, map, present, text, truth};
+use crate::object::access::{list, map, present, text, truth};
 use crate::object::names;
 use serde_json::Value;
 
-/// The kernel's largest user and group id that upstream allows.
-pub const ID_MAX: i64 = i32::MAX as i64;
+/// Linux' `HOST_NAME_MAX`.
+const HOSTNAME_BYTES_MAX: usize = 64;
 /// Upstream's `MaxDNSNameservers`: glibc reads three.
 const NAMESERVERS_MAX: usize = 3;
 /// Upstream's `MaxDNSSearchPaths`.
@@ -39,6 +39,8 @@ pub fn validate(pod: &Value) -> Vec<FieldError> {
         ("serviceAccountName", names::check_subdomain),
         ("schedulerName", names::check_subdomain),
         ("hostname", names::check_label),
+        ("subdomain", names::check_label),
+        ("hostnameOverride", names::check_subdomain),
     ] {
         let value = text(pod, &format!("/spec/{field}"));
         if !value.is_empty() {
@@ -65,8 +67,48 @@ pub fn validate(pod: &Value) -> Vec<FieldError> {
     ephemeral::validate(pod, &volume_names, &mut errors);
     dns(pod, &mut errors);
     tolerations(pod, &mut errors);
-    security(pod, &mut errors);
+    security::validate(pod, &mut errors);
+    identity(pod, &mut errors);
     errors.list
+}
+
+/// Upstream's `validateHostnameOverride` and `ValidateHostAliases`.
+fn identity(pod: &Value, errors: &mut Errors) {
+    let name = text(pod, "/spec/hostnameOverride");
+    if !name.is_empty() {
+        let at = "spec.hostnameOverride";
+        if name.len() > HOSTNAME_BYTES_MAX {
+            let detail = format!("must be no more than {HOSTNAME_BYTES_MAX} characters");
+            errors.push(FieldError::invalid(at, &name.into(), detail));
+        }
+        for (field, shown) in [
+            ("/spec/setHostnameAsFQDN", "setHostnameAsFQDN"),
+            ("/spec/hostNetwork", "hostNetwork"),
+        ] {
+            if truth(pod, field) {
+                let detail = format!("may not be set when `{shown}` is true");
+                errors.push(FieldError::invalid(at, &name.into(), detail));
+            }
+        }
+    }
+    for (index, alias) in list(pod, "/spec/hostAliases").iter().enumerate() {
+        let at = format!("spec.hostAliases[{index}]");
+        if text(alias, "/ip").parse::<std::net::IpAddr>().is_err() {
+            let detail = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
+            errors.push(FieldError::invalid(
+                format!("{at}.ip"),
+                &alias["ip"],
+                detail,
+            ));
+        }
+        for (number, name) in list(alias, "/hostnames").iter().enumerate() {
+            errors.rule(
+                format!("{at}.hostnames[{number}]"),
+                name.as_str().unwrap_or_default(),
+                names::check_subdomain,
+            );
+        }
+    }
 }
 
 fn dns(pod: &Value, errors: &mut Errors) {
@@ -178,36 +220,6 @@ fn tolerations(pod: &Value, errors: &mut Errors) {
     }
 }
 
-fn security(pod: &Value, errors: &mut Errors) {
-    let context = &pod["spec"]["securityContext"];
-    ids(context, "spec.securityContext", errors);
-    for (index, group) in list(context, "/supplementalGroups").iter().enumerate() {
-        errors.range(
-            format!("spec.securityContext.supplementalGroups[{index}]"),
-            group,
-            0..=ID_MAX,
-        );
-    }
-}
-
-/// User and group ids of a security context.
-pub fn ids(context: &Value, at: &str, errors: &mut Errors) {
-    for field in ["runAsUser", "runAsGroup"] {
-        if present(context, &format!("/{field}")) {
-            errors.range(format!("{at}.{field}"), &context[field], 0..=ID_MAX);
-        }
-    }
-    let root = present(context, "/runAsUser") && integer(context, "/runAsUser") == 0;
-    if root && truth(context, "/runAsNonRoot") {
-        let detail = "must not be 0 when `runAsNonRoot` is true: the container would never start";
-        errors.push(FieldError::invalid(
-            format!("{at}.runAsUser"),
-            &context["runAsUser"],
-            detail,
-        ));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -257,6 +269,16 @@ mod tests {
                 json!({"spec": {"imagePullSecrets": [{}]}}),
                 "spec.imagePullSecrets[0].name",
             ),
+            (
+                json!({"spec": {"hostAliases": [{"ip": "1.2.3.4", "hostnames": ["a", "b.c"]}, {"ip": "x", "hostnames": ["A"]}]}}),
+                "spec.hostAliases[1].ip spec.hostAliases[1].hostnames[0]",
+            ),
+            (json!({"spec": {"subdomain": "a.b"}}), "spec.subdomain"),
+            (
+                json!({"spec": {"hostnameOverride": "a.b", "setHostnameAsFQDN": true}}),
+                "spec.hostnameOverride",
+            ),
+            (json!({"spec": {"hostnameOverride": "a.b"}}), ""),
             (json!({"spec": {"containers": []}}), "spec.containers"),
         ] {
             let mut pod = json!({"metadata": {"name": "a"}, "spec": {"containers": [{"name": "a", "image": "b"}]}});

@@ -157,7 +157,7 @@ fn group(pod: &Value, errors: &mut Errors) {
     let group = &pod["spec"]["securityContext"]["fsGroup"];
     if !group.is_null() {
         let field = "spec.securityContext.fsGroup";
-        errors.range(field, group, 0..=super::validate::ID_MAX);
+        errors.range(field, group, 0..=super::security::ID_MAX);
     }
 }
 

@@ -4,7 +4,7 @@
 use super::{Carried, Starting, Wanted, attend, remote};
 use crate::kubelet::http::Refusal;
 use crate::streaming::channel::{Input, Output, V4, terminal_size};
-use crate::streaming::session::{Reader, Stream, Writer, session};
+use crate::streaming::session::{Stream, Writer, session};
 use crate::streaming::spdy::{Role, UPGRADE};
 use ::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use axum::body::Body;
@@ -152,12 +152,9 @@ async fn carry(streams: Streams, carried: Carried, wanted: Wanted) {
     let Some(error) = error else { return };
     let output = send(carried.output, &error, stdout.as_ref(), stderr.as_ref());
     let input = carried.input;
-    let stdin = stdin.filter(|_| wanted.stdin).map(|stream| stream.reader);
+    let stdin = stdin.filter(|_| wanted.stdin);
     let receiving = async {
-        tokio::join!(
-            receive(stdin, &input),
-            sizes(resize.map(|stream| stream.reader), &input)
-        );
+        tokio::join!(receive(stdin, &input), sizes(resize, &input));
         // The input stays open until the end: an end of input is not an end of the client.
         std::future::pending::<()>().await;
     };
@@ -197,9 +194,10 @@ async fn send(
     }
 }
 
-async fn receive(stdin: Option<Reader>, input: &mpsc::Sender<Input>) {
+/// The stream's own sending side is held too: a stream that loses one of its sides is reset.
+async fn receive(stdin: Option<Stream>, input: &mpsc::Sender<Input>) {
     let Some(mut stdin) = stdin else { return };
-    while let Some(bytes) = stdin.next().await {
+    while let Some(bytes) = stdin.reader.next().await {
         if input.send(Input::Stdin(bytes)).await.is_err() {
             return;
         }
@@ -208,10 +206,10 @@ async fn receive(stdin: Option<Reader>, input: &mpsc::Sender<Input>) {
 }
 
 /// JSON texts one after the other, each ended by a newline.
-async fn sizes(resize: Option<Reader>, input: &mpsc::Sender<Input>) {
+async fn sizes(resize: Option<Stream>, input: &mpsc::Sender<Input>) {
     let Some(mut resize) = resize else { return };
     let mut text = Vec::new();
-    while let Some(bytes) = resize.next().await {
+    while let Some(bytes) = resize.reader.next().await {
         text.extend_from_slice(&bytes);
         while let Some(at) = text.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = text.drain(..=at).collect();

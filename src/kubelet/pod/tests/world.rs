@@ -41,6 +41,7 @@ pub fn run(name: &str, attempt: u32, state: ContainerState) -> ContainerStatus {
         },
         id: format!("{name}{attempt}"),
         state,
+        user: None,
     }
 }
 
@@ -57,6 +58,8 @@ pub fn sandbox(containers: Vec<ContainerStatus>) -> SandboxStatus {
             cgroup: String::new(),
             resolv_conf: String::new(),
             sysctls: Vec::new(),
+            share_process_namespace: false,
+            first_user: None,
         },
         pid: 1,
         containers,

@@ -15,6 +15,7 @@ fn made(volume: serde_json::Value) -> Result<Plan, ConfigError> {
             "sec".to_string(),
             serde_json::from_value(json!({"data": {"pw": "eA=="}})).unwrap(),
         )]),
+        ..Sources::default()
     };
     let node = NodeFacts {
         name: "n".to_string(),

@@ -65,6 +65,10 @@ impl Server {
 
     fn exited(&mut self, at: usize, code: i32, signal: Option<i32>) {
         let container = &mut self.containers[at];
+        if self.pod_init.is_some() || self.config.spec.host_pid {
+            // With a namespace of its own the kernel does this; as containerd for all others.
+            self.layout.signal_all(&container.cgroup);
+        }
         drain(container, FINAL_ROUNDS_MAX, &mut self.attached);
         if let Some(mut log) = container.log.take() {
             log.finish();

@@ -6,7 +6,8 @@ use crate::runtime::logs::LogWriter;
 use crate::runtime::protocol::Response;
 use crate::runtime::shim::clients::{Client, STREAMS};
 use crate::runtime::shim::container::{Container, streams};
-use crate::runtime::shim::launch::{self, Child, Outcome};
+use crate::runtime::shim::launch::{self, Child, Outcome, Started};
+use crate::runtime::spec::Pids;
 use crate::runtime::types::{
     ContainerSpec, ContainerState, ContainerStatus, ExecSpec, Exit, RunId,
 };
@@ -64,6 +65,7 @@ impl Server {
                     pid: 0,
                     started_at_ms,
                 },
+                user: None,
             },
             cgroup,
             merged: spec.root_fs.merged.clone(),
@@ -127,7 +129,9 @@ impl Server {
                 .find(|c| c.status.run.container == *target)
                 .and_then(|c| c.pid)
                 .ok_or_else(|| format!("target container {target} is not running"))?;
-            place.processes_of = Some(pid);
+            if place.pids != Pids::Host {
+                place.pids = Pids::Shared { with: pid };
+            }
         }
         launch::in_child(|| {
             launch::container(
@@ -189,12 +193,13 @@ impl Server {
             |outcome| outcome.0,
         );
         match (launch.purpose, outcome) {
-            (Purpose::Start { run, message }, Ok(pid)) => {
+            (Purpose::Start { run, message }, Ok(Started { pid, user })) => {
                 let Some(container) = self.containers.iter_mut().find(|c| c.status.run == run)
                 else {
                     return;
                 };
                 container.pid = Some(pid);
+                container.status.user = user;
                 container.status.state = ContainerState::Running {
                     pid,
                     started_at_ms: launch.started_at_ms,
@@ -206,7 +211,7 @@ impl Server {
                 self.failed(&run, launch.started_at_ms, &text);
                 self.reply(launch.client, message, Response::Failed(text));
             }
-            (Purpose::Exec { message }, Ok(pid)) => {
+            (Purpose::Exec { message }, Ok(Started { pid, .. })) => {
                 self.execs.push((pid, launch.client));
                 self.reply(launch.client, message, Response::Done);
                 // It left while its process was being started.

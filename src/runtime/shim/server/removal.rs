@@ -96,7 +96,10 @@ impl Server {
         for container in &self.containers {
             let _ = umount2(&container.merged, MntFlags::MNT_DETACH);
         }
-        let _ = umount2(&self.directory.join("shm"), MntFlags::MNT_DETACH);
+        if let Some(init) = self.pod_init.take() {
+            let _ = nix::sys::signal::kill(Pid::from_raw(init), Signal::SIGKILL);
+        }
+        crate::runtime::shim::namespaces::unmount_below(&self.directory)?;
         let _ = self.layout.join("");
         self.layout.remove_empty_parents(&pod);
         self.layout.remove_empty_parents(&format!(
