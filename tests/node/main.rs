@@ -8,6 +8,7 @@ mod common;
 mod adoption;
 mod attach;
 mod claims;
+mod cli_verbs;
 mod crashes;
 mod endurance;
 mod ephemeral;
@@ -87,5 +88,6 @@ fn main() -> ExitCode {
         ("claims", claims::TESTS),
         ("stats", stats::TESTS),
         ("eviction", eviction::TESTS),
+        ("cli_verbs", cli_verbs::TESTS),
     ])
 }
