@@ -322,12 +322,14 @@ async fn create(session: &Session, object: &Value) -> Result<(), anyhow::Error> 
 async fn attach(args: &DebugArgs, session: &Session, pod: &str, container: &str) -> Outcome {
     let state = wait::until_started(session, pod, container).await?;
     if let wait::State::Ended(code) = state {
-        // It was quicker than we: what it printed is in its log.
-        wait::print_log(session, pod, container).await?;
-        if code != 0 {
-            eprintln!("command terminated with exit code {code}");
+        // It was quicker than we: what it printed is in its log. As with any attach, its exit code is not ours.
+        if !args.quiet {
+            eprintln!(
+                "Container {container} has ended already, with exit code {code}; this is its log:"
+            );
         }
-        return Ok(ExitCode::from(u8::try_from(code & 0xff).unwrap_or(1)));
+        wait::print_log(session, pod, container).await?;
+        return Ok(ExitCode::SUCCESS);
     }
     let target = Target::find(session, pod, wait::PATIENCE_SECONDS).await?;
     let tty = args.tty && args.stdin && std::io::stdin().is_terminal();
