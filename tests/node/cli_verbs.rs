@@ -177,6 +177,12 @@ fn debug_gives_back_what_its_container_prints() {
         .kubectl(&["get", "nodes", "-o", "jsonpath={.items[0].metadata.name}"])
         .stdout;
     let target = format!("node/{name}");
+    node.coracle(&["describe", &target])
+        .must_say("Allocated resources:")
+        .must_say("in total)");
+    node.coracle(&["-n", "look", "describe", "pod", "p"])
+        .must_say("Ephemeral Containers:")
+        .must_say("TokenExpirationSeconds");
     node.coracle(&[
         "-n", "look", "debug", &target, "--image", IMAGE, pull, "--attach", "--", "ls", "/host",
     ])

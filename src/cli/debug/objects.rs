@@ -149,19 +149,18 @@ pub fn copy(pod: &Value, plan: &Copy) -> Result<Value, anyhow::Error> {
         );
     }
     if let Some(wanted) = plan.container {
-        match containers
+        let present = containers
             .iter_mut()
-            .find(|container| text(container, "/name") == wanted.name)
-        {
-            Some(container) => *container = wanted.over(container.take()),
-            None => {
-                anyhow::ensure!(
-                    wanted.image.is_some(),
-                    "the pod has no container {:?}; a new one needs --image",
-                    wanted.name
-                );
-                containers.push(secured(wanted.over(json!({})), wanted.profile));
-            }
+            .find(|container| text(container, "/name") == wanted.name);
+        if let Some(container) = present {
+            *container = wanted.over(container.take());
+        } else {
+            anyhow::ensure!(
+                wanted.image.is_some(),
+                "the pod has no container {:?}; a new one needs --image",
+                wanted.name
+            );
+            containers.push(secured(wanted.over(json!({})), wanted.profile));
         }
     }
     fields.insert("containers".to_owned(), Value::Array(containers));

@@ -132,7 +132,7 @@ pub struct PodStyle {
     pub sum: bool,
 }
 
-pub fn pod_lines(metrics: &[Value], style: &PodStyle) -> Vec<Vec<String>> {
+pub fn pod_lines(metrics: &[Value], style: PodStyle) -> Vec<Vec<String>> {
     let usage = |pod: &Value| {
         list(pod, "/containers")
             .iter()
@@ -262,7 +262,7 @@ mod tests {
             ..PodStyle::default()
         };
         assert_eq!(
-            text_of(&pod_lines(&metrics, &style)),
+            text_of(&pod_lines(&metrics, style)),
             [
                 "NAMESPACE|NAME|CPU(cores)|MEMORY(bytes)",
                 "|broken|0m|0Mi",
@@ -278,7 +278,7 @@ mod tests {
             ..PodStyle::default()
         };
         assert_eq!(
-            text_of(&pod_lines(&metrics[..2], &style)),
+            text_of(&pod_lines(&metrics[..2], style)),
             [
                 "POD|NAME|CPU(cores)|MEMORY(bytes)",
                 "b|two|20m|2Mi",

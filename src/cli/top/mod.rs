@@ -117,7 +117,7 @@ fn no_metrics(cause: ClientError, named: bool) -> anyhow::Error {
 
 async fn nodes(args: &NodeArgs, session: &Session) -> Outcome {
     let name = match &args.name {
-        Some(typed) => match resource_args::parse(&[typed.clone()])?.pop() {
+        Some(typed) => match resource_args::parse(std::slice::from_ref(typed))?.pop() {
             Some(target) if target.name.is_some() => target.name,
             _ => Some(typed.clone()),
         },
@@ -175,6 +175,6 @@ async fn pods(args: &PodArgs, session: &Session) -> Outcome {
         headers: !args.no_headers,
         sum: args.sum,
     };
-    print!("{}", render(&pod_lines(&metrics, &style), &mut Vec::new()));
+    print!("{}", render(&pod_lines(&metrics, style), &mut Vec::new()));
     Ok(ExitCode::SUCCESS)
 }

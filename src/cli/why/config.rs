@@ -28,7 +28,7 @@ pub fn cause(facts: &Facts, part: &Part, message: &str) -> Cause {
         return match key {
             None => cause
                 .because(format!("{noun} {name:?} does not exist in namespace {}", facts.namespace()))
-                .mend(format!("create it (the pod goes on by itself), correct its name, or mark it optional: the container starts without it if `optional: true`"))
+                .mend("create it (the pod goes on by itself), correct its name, or mark it with `optional: true` where the container can do without")
                 .command(facts.kubectl(&make)),
             Some(key) => cause
                 .because(format!("{noun} {name:?} has no key {key:?}"))

@@ -6,6 +6,9 @@ use crate::object::access::{list, map, present, text, truth};
 use crate::object::quantity::Quantity;
 use serde_json::Value;
 
+/// From what the scheduler said to a cause.
+type Judge = fn(&Facts, &str) -> Cause;
+
 /// A pod without a node.
 pub fn causes(facts: &Facts) -> Vec<Cause> {
     let scheduled = facts.condition("PodScheduled");
@@ -40,7 +43,7 @@ pub fn causes(facts: &Facts) -> Vec<Cause> {
         ];
     }
     let mut causes = super::storage::claims(facts);
-    let known: [(&[&str], fn(&Facts, &str) -> Cause); 8] = [
+    let known: [(&[&str], Judge); 8] = [
         (&["Insufficient", "Too many pods"], resources),
         (&["untolerated taint", "had taint"], taints),
         (
