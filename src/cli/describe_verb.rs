@@ -46,10 +46,16 @@ pub async fn run(args: DescribeArgs, client: ClientArgs) -> Outcome {
             }
             first = false;
             let now = jiff::Timestamp::now().as_second();
-            print!(
-                "{}",
+            let page = if object["kind"] == "Node" || target.resource.kind == "Node" {
+                let pods = pods_of(&session, &object).await.unwrap_or_else(|cause| {
+                    eprintln!("Warning: the node's pods cannot be read: {cause}");
+                    Vec::new()
+                });
+                describe::describe_node(&object, &pods, &events, now)
+            } else {
                 describe::describe(&target.resource.kind, &object, &events, now)
-            );
+            };
+            print!("{page}");
         }
     }
     if first && !failed {
@@ -78,6 +84,17 @@ async fn objects(
         return Ok(vec![answer]);
     }
     Ok(items(answer))
+}
+
+/// The pods on a node that are not over.
+async fn pods_of(session: &Session, node: &Value) -> Result<Vec<Value>, ClientError> {
+    let name = node["metadata"]["name"].as_str().unwrap_or_default();
+    let selector = format!("spec.nodeName={name},status.phase!=Failed,status.phase!=Succeeded");
+    let path = crate::client::object_path("", "v1", "pods", None, None, None);
+    let query = [("fieldSelector", selector)];
+    Ok(items(
+        read_value(get(&session.client, &path, &query, "application/json").await?).await?,
+    ))
 }
 
 /// The events about an object, oldest first.

@@ -13,6 +13,7 @@ mod attach;
 mod completion;
 mod connect;
 mod cp;
+mod debug;
 mod delete;
 mod demo;
 mod describe;
@@ -20,6 +21,7 @@ mod describe_verb;
 mod discovery;
 mod doctor;
 mod error;
+mod events;
 mod exec;
 #[cfg(test)]
 mod fake_server;
@@ -35,12 +37,15 @@ mod node_args;
 mod port_forward;
 mod pressure_args;
 mod print;
+mod ps;
 mod remote;
 mod reset;
 mod resource_args;
 mod terminal;
+mod top;
 mod up;
 mod version;
+mod why;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -85,6 +90,16 @@ enum Verb {
     PortForward(port_forward::PortForwardArgs),
     /// Copy files and directories to and from containers.
     Cp(cp::CpArgs),
+    /// Tell why a pod is not Running or not Ready, and what would mend it.
+    Why(why::WhyArgs),
+    /// Look around in a pod, in a copy of it, or on a node, with a container of your own.
+    Debug(Box<debug::DebugArgs>),
+    /// Print what happened, the oldest first.
+    Events(events::EventsArgs),
+    /// Print what nodes or pods use.
+    Top(top::TopArgs),
+    /// Print this node's containers straight from the runtime, without an API.
+    Ps(ps::PsArgs),
     /// Manage a node's images.
     Image(image::ImageArgs),
     /// Print the administrator's kubeconfig of this node.
@@ -151,6 +166,11 @@ fn run(verb: Verb, client: connect::ClientArgs) -> Outcome {
         Verb::Attach(args) => client_verb(attach::run(args, client)),
         Verb::PortForward(args) => client_verb(port_forward::run(args, client)),
         Verb::Cp(args) => client_verb(cp::run(args, client)),
+        Verb::Why(args) => client_verb(why::run(args, client)),
+        Verb::Debug(args) => client_verb(debug::run(*args, client)),
+        Verb::Events(args) => client_verb(events::run(args, client)),
+        Verb::Top(args) => client_verb(top::run(args, client)),
+        Verb::Ps(args) => client_verb(ps::run(args, client.data_dir)),
         Verb::Image(args) => client_verb(image::run(args, client)),
         Verb::Kubeconfig => kubeconfig::run(&client.data_dir),
         Verb::Reset(args) => client_verb(reset::run(args, client.data_dir)),
@@ -204,6 +224,16 @@ mod tests {
             "coracle port-forward svc/web 80",
             "coracle cp dir web:/tmp/dir -c app --no-preserve",
             "coracle cp ns/web:/etc/hosts hosts --retries=3",
+            "coracle why pod/web",
+            "coracle why web -n kube-system",
+            "coracle ps -a -o json",
+            "coracle top pods -A --containers --sort-by=memory --no-headers",
+            "coracle top node boat --show-capacity",
+            "coracle events -A --types=Warning,Normal -w",
+            "coracle events --for pod/web -o yaml",
+            "coracle debug web -it --image=busybox --target=app -- sh",
+            "coracle debug web --copy-to=web-2 --set-image=*=busybox --share-processes=false",
+            "coracle debug node/boat --image busybox --profile sysadmin --attach=false",
             "coracle image import a.tar b.tar",
             "coracle image pull docker.io/library/busybox:1 --node boat",
             "coracle up --node-name boat --pod-cidr 10.42.1.0/24 --listen 127.0.0.1:6443",
@@ -229,6 +259,10 @@ mod tests {
             "coracle up --pod-cidr 10.42.0.0/99",
             "coracle up --bridge a/b",
             "coracle logs web --since=soon",
+            "coracle top pods web -A",
+            "coracle events --types=Odd",
+            "coracle debug web --target=a --copy-to=b --image=i",
+            "coracle debug web --image=i --replace",
             "coracle logs",
             "coracle logs web -l app=web",
             "coracle",

@@ -386,8 +386,14 @@ fn directory(path: &Path, mode: u32) -> io::Result<()> {
         .create(path)
 }
 
+/// What the shim in a pod's run directory was started from.
+pub(super) fn shim_config(path: &Path) -> Option<ShimConfig> {
+    let bytes = fs::read(path.join(CONFIG_FILE)).ok()?;
+    postcard::from_bytes(&bytes).ok()
+}
+
 /// Pods with a run directory: uid and path.
-fn pods(run_dir: &Path) -> Vec<(String, PathBuf)> {
+pub(super) fn pods(run_dir: &Path) -> Vec<(String, PathBuf)> {
     fs::read_dir(run_dir)
         .into_iter()
         .flatten()

@@ -17,7 +17,7 @@ pub struct RuntimeConfig {
 }
 
 /// What a pod's containers share.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SandboxSpec {
     pub pod_uid: String,
     pub namespace: String,

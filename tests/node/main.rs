@@ -8,6 +8,7 @@ mod common;
 mod adoption;
 mod attach;
 mod claims;
+mod cli_verbs;
 mod crashes;
 mod endurance;
 mod ephemeral;
@@ -89,5 +90,6 @@ fn main() -> ExitCode {
         ("stats", stats::TESTS),
         ("eviction", eviction::TESTS),
         ("resources", resources::TESTS),
+        ("cli_verbs", cli_verbs::TESTS),
     ])
 }

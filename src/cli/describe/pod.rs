@@ -69,8 +69,21 @@ pub fn write(page: &mut Page, pod: &Value) {
             container(page, item, status.unwrap_or(&Value::Null));
         }
     }
+    let gates = list(pod, "/spec/readinessGates");
+    if !gates.is_empty() {
+        page.text(0, "Readiness Gates:");
+        page.row(1, ["Type", "Status"]);
+    }
+    for gate in gates {
+        let kind = text(gate, "/conditionType");
+        let status = list(pod, "/status/conditions")
+            .iter()
+            .find(|condition| text(condition, "/type") == kind)
+            .map_or("", |condition| text(condition, "/status"));
+        page.row(1, [kind, or_none(status)]);
+    }
     page::conditions(page, pod);
-    volumes(page, pod);
+    super::volumes::write(page, pod);
     page.field(0, "QoS Class", text(pod, "/status/qosClass"));
     page.field(
         0,
@@ -125,6 +138,9 @@ fn container(page: &mut Page, container: &Value, status: &Value) {
             }
         }
     }
+    if !text(container, "/restartPolicy").is_empty() {
+        page.field(2, "Restart Policy", text(container, "/restartPolicy"));
+    }
     if status.is_object() {
         state(page, "State", &status["state"]);
         if !map(status, "/lastState").is_empty() {
@@ -157,6 +173,7 @@ fn container(page: &mut Page, container: &Value, status: &Value) {
             }
         }
     }
+    super::probes::write(page, container);
     environment(page, container);
     let mounts = list(container, "/volumeMounts");
     if mounts.is_empty() {
@@ -165,11 +182,19 @@ fn container(page: &mut Page, container: &Value, status: &Value) {
         page.text(2, "Mounts:");
     }
     for mount in mounts {
-        let access = if truth(mount, "/readOnly") {
+        let mut access = if truth(mount, "/readOnly") {
             "ro"
         } else {
             "rw"
+        }
+        .to_owned();
+        let below = match text(mount, "/subPath") {
+            "" => text(mount, "/subPathExpr"),
+            below => below,
         };
+        if !below.is_empty() {
+            access = format!("{access},path={below:?}");
+        }
         page.text(
             3,
             &format!(
@@ -258,54 +283,6 @@ fn environment(page: &mut Page, container: &Value) {
             text(variable, "/value").to_owned()
         };
         page.field(3, text(variable, "/name"), &value);
-    }
-}
-
-fn volumes(page: &mut Page, pod: &Value) {
-    let volumes = list(pod, "/spec/volumes");
-    if volumes.is_empty() {
-        page.field(0, "Volumes", "<none>");
-        return;
-    }
-    page.text(0, "Volumes:");
-    for volume in volumes {
-        page.text(1, &format!("{}:", text(volume, "/name")));
-        if present(volume, "/emptyDir") {
-            page.field(
-                2,
-                "Type",
-                "EmptyDir (a temporary directory that shares a pod's lifetime)",
-            );
-            page.field(2, "Medium", text(volume, "/emptyDir/medium"));
-            let limit = scalar(&volume["emptyDir"]["sizeLimit"]);
-            page.field(
-                2,
-                "SizeLimit",
-                if limit.is_empty() { "<unset>" } else { &limit },
-            );
-        } else if present(volume, "/hostPath") {
-            page.field(2, "Type", "HostPath (bare host directory volume)");
-            page.field(2, "Path", text(volume, "/hostPath/path"));
-            page.field(2, "HostPathType", text(volume, "/hostPath/type"));
-        } else if present(volume, "/configMap") {
-            page.field(2, "Type", "ConfigMap (a volume populated by a ConfigMap)");
-            page.field(2, "Name", text(volume, "/configMap/name"));
-            page.field(
-                2,
-                "Optional",
-                &truth(volume, "/configMap/optional").to_string(),
-            );
-        } else if present(volume, "/secret") {
-            page.field(2, "Type", "Secret (a volume populated by a Secret)");
-            page.field(2, "SecretName", text(volume, "/secret/secretName"));
-            page.field(
-                2,
-                "Optional",
-                &truth(volume, "/secret/optional").to_string(),
-            );
-        } else {
-            page.text(2, "<unknown>");
-        }
     }
 }
 
