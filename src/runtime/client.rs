@@ -306,9 +306,14 @@ impl Runtime {
         container: &str,
         spec: &ExecSpec,
     ) -> Result<ExecSession, RuntimeError> {
-        self.shim(pod_uid)?;
-        let socket = self.config.run_dir.join(pod_uid).join(SOCKET_FILE);
+        let socket = self.socket(pod_uid)?;
         ExecSession::start(&socket, pod_uid, container, spec, false).await
+    }
+
+    /// Where the pod's living shim listens: a session has a connection of its own.
+    fn socket(&self, pod_uid: &str) -> Result<PathBuf, RuntimeError> {
+        self.shim(pod_uid)?;
+        Ok(self.config.run_dir.join(pod_uid).join(SOCKET_FILE))
     }
 
     /// Like `exec`, but the process is killed when the session is dropped or this process ends.
@@ -318,8 +323,7 @@ impl Runtime {
         container: &str,
         spec: &ExecSpec,
     ) -> Result<ExecSession, RuntimeError> {
-        self.shim(pod_uid)?;
-        let socket = self.config.run_dir.join(pod_uid).join(SOCKET_FILE);
+        let socket = self.socket(pod_uid)?;
         ExecSession::start(&socket, pod_uid, container, spec, true).await
     }
 
@@ -330,8 +334,7 @@ impl Runtime {
         container: &str,
         spec: AttachSpec,
     ) -> Result<AttachSession, RuntimeError> {
-        self.shim(pod_uid)?;
-        let socket = self.config.run_dir.join(pod_uid).join(SOCKET_FILE);
+        let socket = self.socket(pod_uid)?;
         AttachSession::start(&socket, pod_uid, container, spec).await
     }
 

@@ -19,6 +19,7 @@ mod held;
 pub mod logs;
 mod look;
 mod mount_api;
+pub mod mount_info;
 mod protocol;
 pub mod seccomp;
 mod shim;

@@ -1,6 +1,7 @@
 //! Mounts below a node's directories.
 
 use super::report::Report;
+use crate::runtime::mount_info;
 use nix::mount::{MntFlags, umount2};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
@@ -25,29 +26,9 @@ fn parse(line: &[u8]) -> Option<Mount> {
     let point = fields.nth(4)?;
     let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
     Some(Mount {
-        point: PathBuf::from(std::ffi::OsString::from_vec(unescape(point))),
+        point: PathBuf::from(std::ffi::OsString::from_vec(mount_info::unescape(point))),
         kind: String::from_utf8_lossy(kind).into_owned(),
     })
-}
-
-/// `\040` is a space: bytes that would break the line are three octal digits.
-fn unescape(field: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((first, tail)) = rest.split_first() {
-        let octal = tail
-            .get(..3)
-            .filter(|_| *first == b'\\')
-            .and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
-        if let Some(byte) = octal {
-            bytes.push(byte);
-            rest = &tail[3..];
-        } else {
-            bytes.push(*first);
-            rest = tail;
-        }
-    }
-    bytes
 }
 
 /// Detaches every mount strictly below one of `roots`, the latest first. What is mounted on a root itself is the
@@ -85,7 +66,7 @@ mod tests {
             })
         );
         assert_eq!(parse(b""), None);
-        assert_eq!(unescape(br"\x"), br"\x");
+        assert_eq!(mount_info::unescape(br"\x"), br"\x");
         assert!(all().iter().any(|mount| mount.point == Path::new("/")));
     }
 }

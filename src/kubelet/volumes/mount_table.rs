@@ -1,5 +1,6 @@
 //! What is mounted where: `/proc/self/mountinfo`, proc_pid_mountinfo(5).
 
+use crate::runtime::mount_info;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
@@ -37,27 +38,9 @@ fn points() -> Vec<PathBuf> {
 
 fn point(line: &[u8]) -> Option<PathBuf> {
     let field = line.split(|byte| *byte == b' ').nth(4)?;
-    Some(PathBuf::from(OsString::from_vec(unescape(field))))
-}
-
-/// Blanks and backslashes stand as three octal digits.
-fn unescape(field: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((first, tail)) = rest.split_first() {
-        let octal = tail
-            .get(..3)
-            .filter(|_| *first == b'\\')
-            .and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
-        if let Some(byte) = octal {
-            bytes.push(byte);
-            rest = &tail[3..];
-        } else {
-            bytes.push(*first);
-            rest = tail;
-        }
-    }
-    bytes
+    Some(PathBuf::from(OsString::from_vec(mount_info::unescape(
+        field,
+    ))))
 }
 
 #[cfg(test)]
