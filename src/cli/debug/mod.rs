@@ -320,18 +320,16 @@ async fn create(session: &Session, object: &Value) -> Result<(), anyhow::Error> 
 }
 
 async fn attach(args: &DebugArgs, session: &Session, pod: &str, container: &str) -> Outcome {
-    let state = wait::until_started(session, pod, container).await?;
-    if let wait::State::Ended(code) = state {
-        // It was quicker than we: what it printed is in its log. As with any attach, its exit code is not ours.
-        if !args.quiet {
-            eprintln!(
-                "Container {container} has ended already, with exit code {code}; this is its log:"
-            );
-        }
+    if !args.stdin && !args.tty {
+        // Only its output is wanted, and a short command may be through before anybody attaches: the log has all of it.
+        wait::until_started(session, pod, container).await?;
         wait::print_log(session, pod, container).await?;
         return Ok(ExitCode::SUCCESS);
     }
-    let target = Target::find(session, pod, wait::PATIENCE_SECONDS).await?;
+    let target = match wait::until_started(session, pod, container).await? {
+        wait::State::Ended(code) => return ended(args, session, pod, container, code).await,
+        wait::State::Running => Target::find(session, pod, wait::PATIENCE_SECONDS).await?,
+    };
     let tty = args.tty && args.stdin && std::io::stdin().is_terminal();
     if tty && !args.quiet {
         eprintln!("If you don't see a command prompt, try pressing enter.");
@@ -342,6 +340,30 @@ async fn attach(args: &DebugArgs, session: &Session, pod: &str, container: &str)
         query.push(("stdin", yes()));
     }
     query.push((if args.tty { "tty" } else { "stderr" }, yes()));
-    let socket = open(&session.client, &target.path("attach"), &query, V5).await?;
+    let socket = match open(&session.client, &target.path("attach"), &query, V5).await {
+        Ok(socket) => socket,
+        // It may have ended since we looked, before the API has heard of it.
+        Err(error) => match wait::until_ended(session, pod, container).await {
+            Some(code) => return ended(args, session, pod, container, code).await,
+            None => return Err(error),
+        },
+    };
     exit(with_terminal(socket, args.stdin, tty).await?)
+}
+
+/// It was quicker than we: what it printed is in its log. As with any attach, its exit code is not ours.
+async fn ended(
+    args: &DebugArgs,
+    session: &Session,
+    pod: &str,
+    container: &str,
+    code: i64,
+) -> Outcome {
+    if !args.quiet {
+        eprintln!(
+            "Container {container} has ended already, with exit code {code}; this is its log:"
+        );
+    }
+    wait::print_log(session, pod, container).await?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -11,6 +11,8 @@ use tokio::io::AsyncWriteExt;
 
 /// An image may have to be fetched first over a slow line.
 pub const PATIENCE_SECONDS: u64 = 600;
+/// How long a container that is gone may still stand as running in the API.
+const ENDING: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
@@ -77,6 +79,20 @@ pub async fn until_started(
         })
 }
 
+/// The exit code of a container that could not be attached to, if it ends within `ENDING`.
+pub async fn until_ended(session: &Session, pod: &str, container: &str) -> Option<i64> {
+    let looking = async {
+        loop {
+            match watch(session, pod, container).await {
+                Ok(State::Ended(code)) => return Some(code),
+                Ok(State::Running) => tokio::time::sleep(Duration::from_millis(200)).await,
+                Err(_) => return None,
+            }
+        }
+    };
+    tokio::time::timeout(ENDING, looking).await.ok().flatten()
+}
+
 async fn watch(session: &Session, pod: &str, container: &str) -> Result<State, anyhow::Error> {
     let path = object_path("", "v1", "pods", Some(&session.namespace), None, None);
     let mut version = String::new();
@@ -116,7 +132,7 @@ fn hopeless(pod: &str, container: &str, why: &str) -> anyhow::Error {
     )
 }
 
-/// What the container has printed.
+/// What the container has printed and prints until it ends.
 pub async fn print_log(session: &Session, pod: &str, container: &str) -> Result<(), anyhow::Error> {
     let path = object_path(
         "",
@@ -126,7 +142,10 @@ pub async fn print_log(session: &Session, pod: &str, container: &str) -> Result<
         Some(pod),
         Some("log"),
     );
-    let query = [("container", container.to_owned())];
+    let query = [
+        ("container", container.to_owned()),
+        ("follow", "true".to_owned()),
+    ];
     let mut body = get(&session.client, &path, &query, "*/*")
         .await?
         .into_body();
