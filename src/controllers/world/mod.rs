@@ -1,0 +1,129 @@
+//! What all controllers decide from: the objects of every kind they watch, each kind once.
+//!
+//! What comes in: lists and watches (`feed`), and the answers to the controllers' own writes, so that a decision
+//! always sees what the one before it did. What goes out: objects and the changes between them. Invariants: versions
+//! of an object only get newer; nothing here writes, waits or asks. As large as the objects there are; of pods,
+//! which are many, only what is looked at is kept.
+
+mod feed;
+mod pod;
+mod table;
+
+pub use feed::Feed;
+pub use pod::{ContainerView, PodView};
+pub use table::{Diff, Key, Table, Watched, controller, key};
+
+use crate::client::informer::{Event, Scope};
+use k8s_openapi::Resource;
+use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::api::rbac::v1 as rbac;
+use k8s_openapi::api::storage::v1 as storage;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// One line per kind: the table's name, the change's name, the type, and which objects of it.
+macro_rules! world {
+    ($($table:ident $variant:ident $kind:ty, $scope:expr;)*) => {
+        #[derive(Debug, Default)]
+        pub struct World {
+            $(pub $table: Table<$kind>,)*
+        }
+
+        /// What changed, as controllers hear of it.
+        #[derive(Debug)]
+        pub enum Change {
+            $($variant(Diff<$kind>),)*
+        }
+
+        /// News of one kind.
+        #[derive(Debug)]
+        pub enum News {
+            $($variant(Event<$kind>),)*
+        }
+
+        impl World {
+            /// Whether every kind has been listed: before, nothing is decided.
+            pub fn is_known(&self) -> bool {
+                true $(&& self.$table.is_known())*
+            }
+
+            /// What the watches told.
+            pub fn take_in(&mut self, news: News) -> Vec<Change> {
+                match news {
+                    $(News::$variant(event) => {
+                        self.$table.take_in(event).into_iter().map(Change::$variant).collect()
+                    })*
+                }
+            }
+
+            /// The object a write was answered with; kinds that nobody watches are nothing to learn.
+            pub fn learn(&mut self, object: &Value) -> Option<Change> {
+                let (version, kind) = (object["apiVersion"].as_str()?, object["kind"].as_str()?);
+                $(if is::<$kind>(version, kind) {
+                    return self.$table.learn(decode(object)?).map(Change::$variant);
+                })*
+                None
+            }
+
+            /// A write was answered with the end of the object of this kind.
+            pub fn unlearn(&mut self, version: &str, kind: &str, key: &Key, uid: &str) -> Option<Change> {
+                $(if is::<$kind>(version, kind) {
+                    return self.$table.unlearn(key, uid).map(Change::$variant);
+                })*
+                None
+            }
+        }
+
+        impl Feed {
+            /// Lists and watches all of them.
+            pub fn new(client: &crate::client::Client) -> Feed {
+                Feed::of(vec![$(feed::stream(client, $scope, News::$variant),)*])
+            }
+        }
+    };
+}
+
+world! {
+    pods Pod PodView, Scope::default();
+    nodes Node core::Node, Scope::default();
+    namespaces Namespace core::Namespace, Scope::default();
+    service_accounts ServiceAccount core::ServiceAccount, Scope::default();
+    authorities Authority core::ConfigMap, named(super::root_ca::NAME);
+    cluster_roles ClusterRole rbac::ClusterRole, Scope::default();
+    volumes Volume core::PersistentVolume, Scope::default();
+    claims Claim core::PersistentVolumeClaim, Scope::default();
+    classes Class storage::StorageClass, Scope::default();
+}
+
+/// Only objects of this name.
+fn named(name: &str) -> Scope {
+    Scope {
+        field_selector: Some(format!("metadata.name={name}")),
+        ..Scope::default()
+    }
+}
+
+fn is<T: Resource>(version: &str, kind: &str) -> bool {
+    T::API_VERSION == version && T::KIND == kind
+}
+
+/// What cannot be read is not learnt: the watch will tell of it, and complain.
+fn decode<T: DeserializeOwned>(object: &Value) -> Option<T> {
+    T::deserialize(object).ok()
+}
+
+impl World {
+    /// A world of these objects, for tables of tests.
+    #[cfg(test)]
+    pub fn of(objects: &[Value]) -> World {
+        let mut world = World::default();
+        for (index, object) in objects.iter().enumerate() {
+            let mut object = object.clone();
+            if object["metadata"]["resourceVersion"].is_null() {
+                object["metadata"]["resourceVersion"] = (index + 1).to_string().into();
+            }
+            assert!(world.learn(&object).is_some(), "not learnt: {object}");
+        }
+        world
+    }
+}
