@@ -107,8 +107,8 @@ async fn empty(client: &Client, namespace: &Namespace) -> Outcome {
         Err(error) => (false, Some(error)),
     };
     Outcome {
-        outdated,
         failure,
+        outdated,
         ..Outcome::default()
     }
 }

@@ -37,6 +37,8 @@ macro_rules! world {
 
         /// News of one kind.
         #[derive(Debug)]
+        // One exists at a time, on its way into the world.
+        #[allow(clippy::large_enum_variant)]
         pub enum News {
             $($variant(Event<$kind>),)*
         }

@@ -79,10 +79,6 @@ impl<T: Watched> Table<T> {
         self.objects.values()
     }
 
-    pub fn len(&self) -> usize {
-        self.objects.len()
-    }
-
     /// Objects of one namespace, by name.
     pub fn in_namespace<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = &'a Arc<T>> {
         let from = (namespace.to_owned(), String::new());
