@@ -28,6 +28,8 @@ mod service_account;
 pub(crate) mod fake_door;
 #[cfg(test)]
 mod run_tests;
+#[cfg(test)]
+mod simulation;
 
 use crate::client::Client;
 use runner::Controller;

@@ -157,7 +157,11 @@ mod tests {
                 Some("node.kubernetes.io/unreachable"),
             ),
         ] {
-            let found = keys(super::wanted(&node(unschedulable, conditions, taints.clone())));
+            let found = keys(super::wanted(&node(
+                unschedulable,
+                conditions,
+                taints.clone(),
+            )));
             assert_eq!(found.as_deref(), expected, "{conditions:?} {taints}");
         }
     }

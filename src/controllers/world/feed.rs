@@ -8,16 +8,15 @@ use futures::stream::{BoxStream, SelectAll};
 use k8s_openapi::Resource;
 use serde::de::DeserializeOwned;
 
+/// The news of one kind.
+pub type Stream = BoxStream<'static, News>;
+
 /// Nothing is buffered: a watch is only read while the feed is polled.
 pub struct Feed {
-    streams: SelectAll<BoxStream<'static, News>>,
+    streams: SelectAll<Stream>,
 }
 
-pub(super) fn stream<K>(
-    client: &Client,
-    scope: Scope,
-    wrap: fn(Event<K>) -> News,
-) -> BoxStream<'static, News>
+pub(super) fn stream<K>(client: &Client, scope: Scope, wrap: fn(Event<K>) -> News) -> Stream
 where
     K: Resource + DeserializeOwned + Send + 'static,
 {
@@ -25,9 +24,10 @@ where
 }
 
 impl Feed {
-    pub(super) fn of(streams: Vec<BoxStream<'static, News>>) -> Feed {
+    /// Of every kind there is a table for.
+    pub fn new(client: &Client) -> Feed {
         Feed {
-            streams: streams.into_iter().collect(),
+            streams: super::streams(client).into_iter().collect(),
         }
     }
 

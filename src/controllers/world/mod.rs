@@ -9,7 +9,7 @@ mod feed;
 mod pod;
 mod table;
 
-pub use feed::Feed;
+pub use feed::{Feed, Stream};
 pub use pod::{ContainerView, PodView};
 pub use table::{Diff, Key, Table, Watched, controller, key};
 
@@ -49,6 +49,17 @@ macro_rules! world {
                 true $(&& self.$table.is_known())*
             }
 
+            /// Every object's version, by kind.
+            #[cfg(test)]
+            pub fn versions(&self) -> std::collections::BTreeMap<(&'static str, Key), Option<String>> {
+                let mut versions = std::collections::BTreeMap::new();
+                $(for object in self.$table.iter() {
+                    let meta = k8s_openapi::Metadata::metadata(object.as_ref());
+                    versions.insert((stringify!($table), key(meta)), meta.resource_version.clone());
+                })*
+                versions
+            }
+
             /// What the watches told.
             pub fn take_in(&mut self, news: News) -> Vec<Change> {
                 match news {
@@ -76,11 +87,9 @@ macro_rules! world {
             }
         }
 
-        impl Feed {
-            /// Lists and watches all of them.
-            pub fn new(client: &crate::client::Client) -> Feed {
-                Feed::of(vec![$(feed::stream(client, $scope, News::$variant),)*])
-            }
+        /// A list and watch of each kind.
+        pub fn streams(client: &crate::client::Client) -> Vec<feed::Stream> {
+            vec![$(feed::stream(client, $scope, News::$variant),)*]
         }
     };
 }
