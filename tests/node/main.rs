@@ -13,6 +13,7 @@ mod crashes;
 mod endurance;
 mod ephemeral;
 mod eviction;
+mod garbage;
 mod hooks;
 mod identity;
 mod images;
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
     SHARED.run(&[
         ("lifecycle", lifecycle::TESTS),
         ("sidecars", sidecars::TESTS),
+        ("garbage", garbage::TESTS),
         ("hooks", hooks::TESTS),
         ("ephemeral", ephemeral::TESTS),
         ("static_pods", static_pods::TESTS),
