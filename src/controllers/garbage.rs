@@ -143,12 +143,15 @@ fn forget(node: &Node, which: impl Fn(&OwnerReferenceFields) -> bool) -> Action 
         .filter(|owner| !which(owner))
         .map(OwnerReference::from)
         .collect();
+    // An empty list is no list.
+    let kept = Some(kept).filter(|kept| !kept.is_empty());
     patch(node, json!({"ownerReferences": kept}))
 }
 
 fn without_finalizer(node: &Node, name: &str) -> Action {
     let finalizers = node.meta.finalizers.iter().flatten();
     let kept: Vec<&String> = finalizers.filter(|f| *f != name).collect();
+    let kept = Some(kept).filter(|kept| !kept.is_empty());
     patch(node, json!({"finalizers": kept}))
 }
 

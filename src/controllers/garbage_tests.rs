@@ -128,12 +128,12 @@ fn what_becomes_of_dependents_and_owners() {
         (
             &[("o", &[], foreground, true)],
             "o",
-            &["o {\"finalizers\":[]}"],
+            &["o {\"finalizers\":null}"],
         ),
         (
             &[("o", &[], foreground, true), ("d", &["!o"], &[], false)],
             "o",
-            &["o {\"finalizers\":[]}"],
+            &["o {\"finalizers\":null}"],
         ),
         // Orphan: they forget it.
         (
@@ -143,7 +143,11 @@ fn what_becomes_of_dependents_and_owners() {
                 ("e", &["o", "p"], &[], false),
             ],
             "o",
-            &["d []", "e [\"p\"]", "o {\"finalizers\":[]}"],
+            &[
+                "d {\"ownerReferences\":null}",
+                "e [\"p\"]",
+                "o {\"finalizers\":null}",
+            ],
         ),
         // What a dependent itself was to leave behind stays behind.
         (
