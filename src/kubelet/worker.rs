@@ -345,6 +345,8 @@ impl Worker {
     /// Final status first, so that watchers see how the pod ended; then the object goes, if it is still this pod.
     async fn confirm_deletion(&mut self) {
         self.report().await;
+        // Its room is known to be free before the API lets it go: whoever is bound in its place must be admitted.
+        self.publish();
         let params = DeleteParams {
             grace_period_seconds: Some(0),
             precondition_uid: Some(self.uid.clone()),

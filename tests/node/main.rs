@@ -26,6 +26,7 @@ mod probes;
 mod refusals;
 mod reset;
 mod resources;
+mod scheduling;
 mod security;
 mod service_accounts;
 mod sidecars;
@@ -91,5 +92,6 @@ fn main() -> ExitCode {
         ("eviction", eviction::TESTS),
         ("resources", resources::TESTS),
         ("cli_verbs", cli_verbs::TESTS),
+        ("scheduling", scheduling::TESTS),
     ])
 }
