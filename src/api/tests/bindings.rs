@@ -12,7 +12,7 @@ fn pod(name: &str) -> Value {
     json!({"metadata": {"name": name}, "spec": {"containers": [{"name": "c", "image": "i:1"}]}})
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn bindings_that_are_under_way_together_share_their_log_entries() {
     let server = server().await;
     let pods = "POST /api/v1/namespaces/default/pods";
