@@ -6,9 +6,20 @@
 
 #![allow(clippy::unwrap_used)]
 
+use axum::body::Body;
+use coracle::api::{Api, Identity, NodeDoor, User};
+use coracle::client::Client;
+use coracle::mesh::signing::SigningKey;
+use coracle::profile::StoreProfile;
+use coracle::raft::Raft;
 use coracle::scheduler::bench::Bench;
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use http::{Request, Response};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Instant;
 
 const NODES: [usize; 3] = [100, 1000, 5000];
@@ -19,6 +30,10 @@ const BATCH: usize = 100;
 /// Pods placed per measurement; ten for each node at most, so that all fit.
 const PODS: usize = 3000;
 const ZONES: usize = 10;
+/// Bindings under way at once: as many as the scheduler has.
+const TOGETHER: usize = 32;
+/// How often they are measured; the median and both ends are told.
+const ROUNDS: usize = 15;
 
 fn node(number: usize) -> Node {
     serde_json::from_value(json!({
@@ -124,4 +139,75 @@ fn main() {
         println!("| {name} | {} |", rates.join(" | "));
     }
     println!("budget, plain at 1,000 nodes: {BUDGET:.0} pods/s");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(bindings());
+}
+
+/// No node is asked anything.
+struct Nobody;
+
+impl NodeDoor for Nobody {
+    fn call(&self, _: &str, _: Request<Body>) -> BoxFuture<'static, Response<Body>> {
+        Box::pin(async { Response::new(Body::empty()) })
+    }
+}
+
+/// How many log entries bindings become that are under way at once, through the API and a log on this disk.
+async fn bindings() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let profile = StoreProfile {
+        cache_bytes: 8 << 20,
+        history_entries: 4096,
+        history_bytes: 4 << 20,
+        log_entries: 1000,
+        flush_ms: 5000,
+    };
+    let raft = Raft::open(dir.path(), &profile).await.unwrap();
+    let identity = Identity {
+        signing_key: Arc::new(SigningKey::fleeting().unwrap()),
+        root_certificate_pem: "certificate".into(),
+        address: "192.0.2.1:6443".parse().unwrap(),
+    };
+    let api = Api::new(
+        raft.store.clone(),
+        raft.writer.clone(),
+        Arc::new(Nobody),
+        identity,
+    );
+    coracle::api::bootstrap::bootstrap(&api).await.unwrap();
+    let client = Client::new(api.door(User {
+        name: "kubernetes-admin".into(),
+        groups: vec!["system:masters".into()],
+        ..User::default()
+    }));
+    let (mut entries, mut rates) = (Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        let names: Vec<String> = (0..TOGETHER).map(|i| format!("p{round}-{i}")).collect();
+        for name in &names {
+            let mut pod = pod(name, 0, None, plain);
+            pod.metadata.uid = None;
+            client.create(Some("default"), &pod).await.unwrap();
+        }
+        let before = raft.last_log_index().unwrap();
+        let began = Instant::now();
+        let bind = |name: &String| {
+            let (client, name) = (client.clone(), name.clone());
+            async move { client.bind_pod("default", &name, None, "n").await }
+        };
+        let mut all: FuturesUnordered<_> = names.iter().map(bind).collect();
+        while let Some(bound) = all.next().await {
+            bound.unwrap();
+        }
+        rates.push((TOGETHER as f64 / began.elapsed().as_secs_f64()) as u64);
+        entries.push(raft.last_log_index().unwrap() - before);
+    }
+    for (what, mut list) in [("log entries", entries), ("bindings/s", rates)] {
+        list.sort_unstable();
+        println!(
+            "{TOGETHER} bindings at once, {what}: median {} ({} to {}, {ROUNDS} rounds)",
+            list[ROUNDS / 2],
+            list[0],
+            list[ROUNDS - 1]
+        );
+    }
 }

@@ -148,7 +148,6 @@ impl Raft {
     }
 
     /// Entries in the log since it began: how many groups the writes came to.
-    #[cfg(test)]
     pub fn last_log_index(&self) -> Option<u64> {
         self.member.0.metrics().borrow().last_log_index
     }

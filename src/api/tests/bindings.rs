@@ -13,7 +13,7 @@ fn pod(name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn bindings_that_are_under_way_together_share_their_log_entries() {
+async fn bindings_that_wait_together_become_one_log_entry() {
     let server = server().await;
     let pods = "POST /api/v1/namespaces/default/pods";
     for number in 0..TOGETHER {
@@ -34,9 +34,9 @@ async fn bindings_that_are_under_way_together_share_their_log_entries() {
         bound.unwrap();
     }
     let entries = server.raft.last_log_index().unwrap() - before;
-    println!("{TOGETHER} bindings under way at once: {entries} log entries");
-    // The first may go alone while the others gather behind it; never is it one entry for each.
-    assert!(entries < TOGETHER as u64 / 2, "{entries} entries");
+    // All of them wait by the time the proposer has its turn. With more threads it may begin with those that are there:
+    // the bench of the scheduler measures that.
+    assert_eq!(entries, 1);
 }
 
 #[tokio::test]
