@@ -14,6 +14,7 @@ mod endurance;
 mod ephemeral;
 mod eviction;
 mod full_disk;
+mod garbage;
 mod hooks;
 mod identity;
 mod images;
@@ -69,6 +70,7 @@ fn main() -> ExitCode {
     SHARED.run(&[
         ("lifecycle", lifecycle::TESTS),
         ("sidecars", sidecars::TESTS),
+        ("garbage", garbage::TESTS),
         ("hooks", hooks::TESTS),
         ("ephemeral", ephemeral::TESTS),
         ("static_pods", static_pods::TESTS),
