@@ -18,6 +18,8 @@ pub mod world;
 
 mod act;
 mod cluster_roles;
+mod discovery;
+mod garbage;
 mod namespace;
 mod node_taints;
 mod queue;
@@ -39,6 +41,7 @@ use tokio_util::sync::CancellationToken;
 pub fn all(certificate_pem: String) -> Vec<Box<dyn Controller>> {
     vec![
         Box::new(cluster_roles::AggregatedRoles),
+        Box::new(garbage::GarbageCollector),
         Box::new(namespace::Namespaces),
         Box::new(node_taints::NodeTaints),
         Box::new(root_ca::RootCa { certificate_pem }),
