@@ -462,3 +462,7 @@ impl Cache {
 #[cfg(test)]
 #[path = "cache_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "cache_properties.rs"]
+mod properties;

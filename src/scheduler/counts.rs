@@ -7,50 +7,12 @@
 
 use super::slab::Slab;
 use super::snapshot::PodInfo;
+use super::tally::Tally;
 use super::terms::{Labels, Matcher, Term};
 use super::topology::{NOWHERE, Topology};
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::sync::Arc;
-
-/// Pods per node and per domain of one topology.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Tally {
-    pub topology: usize,
-    pub per_node: Vec<u32>,
-    pub per_domain: Vec<u32>,
-    /// On nodes that are in the topology.
-    pub total: u64,
-}
-
-impl Tally {
-    pub fn on(&self, node: usize) -> u32 {
-        self.per_node.get(node).copied().unwrap_or(0)
-    }
-
-    pub fn within(&self, domain: usize) -> u32 {
-        self.per_domain.get(domain).copied().unwrap_or(0)
-    }
-
-    fn change(&mut self, node: usize, domain: usize, by: i64) {
-        shift(&mut self.per_node, node, by);
-        self.change_domain(domain, by);
-    }
-
-    fn change_domain(&mut self, domain: usize, by: i64) {
-        if domain != NOWHERE {
-            shift(&mut self.per_domain, domain, by);
-            self.total = self.total.saturating_add_signed(by);
-        }
-    }
-}
-
-fn shift(list: &mut Vec<u32>, at: usize, by: i64) {
-    if list.len() <= at {
-        list.resize(at + 1, 0);
-    }
-    list[at] = u32::try_from((i64::from(list[at]) + by).max(0)).unwrap_or(u32::MAX);
-}
 
 /// Which pods are counted: those that all matchers mean.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

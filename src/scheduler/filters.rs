@@ -1,11 +1,12 @@
 //! Which nodes can take a pod at all; each filter answers with upstream's words.
 
 use super::cluster::{Cluster, NodeState, Tracked};
-use super::counts::{Tally, Wish};
+use super::counts::Wish;
 use super::plugins::Plugins;
 use super::snapshot::{NodeInfo, PodInfo};
 use super::spread::{self, Limit};
 use super::taints;
+use super::tally::Tally;
 use super::topology::{NOWHERE, Topology};
 use super::volumes::{Need, Storage};
 use crate::object::node_selector;

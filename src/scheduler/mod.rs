@@ -31,6 +31,7 @@ mod slab;
 mod snapshot;
 mod spread;
 mod taints;
+mod tally;
 mod terms;
 mod topology;
 mod volumes;

@@ -2,11 +2,11 @@
 //! <https://kubernetes.io/docs/concepts/scheduling-eviction/topology-spread-constraints/>
 
 use super::cluster::{Cluster, Tracked};
-use super::counts::Tally;
 use super::filters::{Against, wants_node};
 use super::scores::SCORE_MAX;
 use super::snapshot::{NodeInfo, PodInfo};
 use super::taints;
+use super::tally::Tally;
 use super::terms::{HOSTNAME, Spread};
 use super::topology::{NOWHERE, Topology};
 use std::collections::BTreeSet;
