@@ -80,15 +80,12 @@ impl Cluster {
             hash: mix(0, name),
             ..NodeState::default()
         };
-        let number = match self.free.pop() {
-            Some(free) => {
-                self.nodes[free] = state;
-                free
-            }
-            None => {
-                self.nodes.push(state);
-                self.nodes.len() - 1
-            }
+        let number = if let Some(free) = self.free.pop() {
+            self.nodes[free] = state;
+            free
+        } else {
+            self.nodes.push(state);
+            self.nodes.len() - 1
         };
         self.numbers.insert(name.to_owned(), number);
         number

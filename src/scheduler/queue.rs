@@ -13,7 +13,7 @@ const BACK_OFF_FIRST: Duration = Duration::from_secs(1);
 const BACK_OFF_LAST: Duration = Duration::from_secs(10);
 /// Upstream's `podMaxInUnschedulablePodsDuration`: whoever waited this long without news is tried once, in case a hint
 /// was wrong. Nothing is written where nothing changed.
-const LEFTOVER: Duration = Duration::from_secs(300);
+const LEFTOVER: Duration = Duration::from_mins(5);
 
 /// Where a pod stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

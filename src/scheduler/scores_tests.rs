@@ -139,5 +139,5 @@ fn emptier_and_balanced_nodes_are_liked_better() {
     assert_eq!(found, [50 + 100, 75 + 100]);
     let lopsided = vec![asks("2", "0", Some("a")), asks("1", "1Gi", Some("b"))];
     let found = scores(nodes(), lopsided, asks("0", "1Gi", None), rate).unwrap();
-    assert_eq!(found, [(50 + 75) / 2 + 87, (75 + 50) / 2 + 87]);
+    assert_eq!(found, [62 + 87, 62 + 87]);
 }

@@ -37,19 +37,19 @@ pub fn disliked(pod: &PodInfo, node: &NodeInfo) -> usize {
         .count()
 }
 
-fn filled(text: &Option<String>) -> Option<&str> {
-    text.as_deref().filter(|text| !text.is_empty())
+fn filled(text: Option<&String>) -> Option<&str> {
+    text.map(String::as_str).filter(|text| !text.is_empty())
 }
 
 fn tolerated(taint: &Taint, tolerations: &[Toleration]) -> bool {
     tolerations.iter().any(|toleration| {
-        let effect = filled(&toleration.effect).is_none_or(|effect| effect == taint.effect);
-        let key = filled(&toleration.key).is_none_or(|key| key == taint.key);
-        let value = match filled(&toleration.operator) {
+        let effect = filled(toleration.effect.as_ref()).is_none_or(|effect| effect == taint.effect);
+        let key = filled(toleration.key.as_ref()).is_none_or(|key| key == taint.key);
+        let value = match filled(toleration.operator.as_ref()) {
             Some("Exists") => true,
             Some("Equal") | None => {
-                filled(&toleration.key).is_some()
-                    && filled(&toleration.value) == filled(&taint.value)
+                filled(toleration.key.as_ref()).is_some()
+                    && filled(toleration.value.as_ref()) == filled(taint.value.as_ref())
             }
             Some(_) => false,
         };

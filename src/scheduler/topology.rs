@@ -76,15 +76,12 @@ impl Topology {
             self.domains[*known].1 += 1;
             return *known;
         }
-        let number = match self.free.pop() {
-            Some(free) => {
-                self.domains[free] = (value.to_owned(), 1);
-                free
-            }
-            None => {
-                self.domains.push((value.to_owned(), 1));
-                self.domains.len() - 1
-            }
+        let number = if let Some(free) = self.free.pop() {
+            self.domains[free] = (value.to_owned(), 1);
+            free
+        } else {
+            self.domains.push((value.to_owned(), 1));
+            self.domains.len() - 1
         };
         self.numbers.insert(value.to_owned(), number);
         number
