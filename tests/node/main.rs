@@ -13,20 +13,24 @@ mod crashes;
 mod endurance;
 mod ephemeral;
 mod eviction;
+mod full_disk;
 mod garbage;
 mod hooks;
 mod identity;
 mod images;
 mod lifecycle;
+mod log_flood;
 mod logs;
 mod mounts;
 mod outcomes;
 mod port_forward;
 mod probe_servers;
 mod probes;
+mod reboot;
 mod refusals;
 mod reset;
 mod resources;
+mod scheduling;
 mod security;
 mod service_accounts;
 mod sidecars;
@@ -72,6 +76,8 @@ fn main() -> ExitCode {
         ("ephemeral", ephemeral::TESTS),
         ("static_pods", static_pods::TESTS),
         ("logs", logs::TESTS),
+        ("log_flood", log_flood::TESTS),
+        ("full_disk", full_disk::TESTS),
         ("streams", streams::TESTS),
         ("attach", attach::TESTS),
         ("port_forward", port_forward::TESTS),
@@ -79,6 +85,7 @@ fn main() -> ExitCode {
         ("security", security::TESTS),
         ("identity", identity::TESTS),
         ("adoption", adoption::TESTS),
+        ("reboot", reboot::TESTS),
         ("refusals", refusals::TESTS),
         ("service_accounts", service_accounts::TESTS),
         ("probes", probes::TESTS),
@@ -93,5 +100,6 @@ fn main() -> ExitCode {
         ("eviction", eviction::TESTS),
         ("resources", resources::TESTS),
         ("cli_verbs", cli_verbs::TESTS),
+        ("scheduling", scheduling::TESTS),
     ])
 }
