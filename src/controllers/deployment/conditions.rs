@@ -25,11 +25,11 @@ pub fn seconds(now: Timestamp) -> Time {
 }
 
 pub fn get<'a>(conditions: &'a Conditions, kind: &str) -> Option<&'a DeploymentCondition> {
-    conditions.iter().find(|c| c.type_ == kind)
+    conditions.iter().find(|c| c.type_.as_deref() == Some(kind))
 }
 
 pub fn remove(conditions: &mut Conditions, kind: &str) {
-    conditions.retain(|c| c.type_ != kind);
+    conditions.retain(|c| c.type_.as_deref() != Some(kind));
 }
 
 pub fn new(
@@ -40,8 +40,8 @@ pub fn new(
     now: Timestamp,
 ) -> DeploymentCondition {
     DeploymentCondition {
-        type_: kind.to_owned(),
-        status: status.to_owned(),
+        type_: Some(kind.to_owned()),
+        status: Some(status.to_owned()),
         reason: Some(reason.to_owned()),
         message: Some(message),
         last_update_time: Some(seconds(now)),
@@ -51,7 +51,10 @@ pub fn new(
 
 /// Leaves a condition of the same status and reason as it is.
 pub fn set(conditions: &mut Conditions, mut condition: DeploymentCondition) {
-    if let Some(old) = get(conditions, &condition.type_) {
+    if let Some(old) = get(
+        conditions,
+        condition.type_.clone().as_deref().unwrap_or_default(),
+    ) {
         if old.status == condition.status {
             if old.reason == condition.reason {
                 return;
@@ -59,17 +62,25 @@ pub fn set(conditions: &mut Conditions, mut condition: DeploymentCondition) {
             condition.last_transition_time = old.last_transition_time.clone();
         }
     }
-    remove(conditions, &condition.type_);
+    remove(
+        conditions,
+        condition.type_.clone().as_deref().unwrap_or_default(),
+    );
     conditions.push(condition);
 }
 
 /// Sets it even where status and reason are as before: its update tells of progress.
 pub fn renew(conditions: &mut Conditions, mut condition: DeploymentCondition) {
-    if let Some(old) = get(conditions, &condition.type_)
-        && old.status == condition.status
+    if let Some(old) = get(
+        conditions,
+        condition.type_.clone().as_deref().unwrap_or_default(),
+    ) && old.status == condition.status
     {
         condition.last_transition_time = old.last_transition_time.clone();
     }
-    remove(conditions, &condition.type_);
+    remove(
+        conditions,
+        condition.type_.clone().as_deref().unwrap_or_default(),
+    );
     conditions.push(condition);
 }

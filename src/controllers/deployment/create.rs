@@ -32,11 +32,19 @@ pub fn new_set(
     let hash = template::hash(&spec.template, collisions);
     let namespace = meta.namespace.clone().unwrap_or_default();
     let name = format!("{}-{hash}", meta.name.as_deref().unwrap_or_default());
-    if world.replica_sets.get(&(namespace.clone(), name.clone())).is_some() {
+    if world
+        .replica_sets
+        .get(&(namespace.clone(), name.clone()))
+        .is_some()
+    {
         return New::Collides(collisions.unwrap_or(0).saturating_add(1));
     }
     let mut pods = spec.template.clone();
-    let labels = pods.metadata.get_or_insert_default().labels.get_or_insert_default();
+    let labels = pods
+        .metadata
+        .get_or_insert_default()
+        .labels
+        .get_or_insert_default();
     labels.insert(template::LABEL.to_owned(), hash.clone());
     let labels = labels.clone();
     let mut selector = spec.selector.clone();
@@ -57,12 +65,12 @@ pub fn new_set(
             owner_references: Some(vec![owners::reference::<Deployment>(meta)]),
             ..ObjectMeta::default()
         },
-        spec: Some(ReplicaSetSpec {
+        spec: ReplicaSetSpec {
             replicas: Some(0),
             min_ready_seconds: spec.min_ready_seconds,
             selector,
             template: Some(pods),
-        }),
+        },
         status: None,
     })))
 }

@@ -81,8 +81,7 @@ fn adopters(world: &World, set: &ReplicaSet) -> Vec<Key> {
     let namespace = set.metadata.namespace.as_deref().unwrap_or_default();
     let all = world.deployments.in_namespace(namespace);
     all.filter(|deployment| {
-        let spec = deployment.spec.as_ref();
-        spec.and_then(|spec| owners::selector(&spec.selector))
+        owners::selector(&deployment.spec.selector)
             .is_some_and(|s| !s.is_empty() && s.matches(owners::labels(&set.metadata)))
     })
     .map(|deployment| key(&deployment.metadata))
@@ -90,9 +89,7 @@ fn adopters(world: &World, set: &ReplicaSet) -> Vec<Key> {
 }
 
 fn reconcile(world: &World, deployment: &Deployment, now: Timestamp) -> Plan {
-    let Some(spec) = &deployment.spec else {
-        return Plan::default();
-    };
+    let spec = &deployment.spec;
     let Some(selector) = owners::selector(&spec.selector) else {
         return Plan::default();
     };

@@ -87,7 +87,9 @@ pub fn plan(
 fn sorted(owned: Vec<Arc<ReplicaSet>>, spec: &DeploymentSpec) -> Sets {
     let mut old: Vec<Set> = owned.into_iter().map(Set::new).collect();
     old.sort_by_key(Set::age);
-    let found = old.iter().position(|s| template::is_of(&s.object, &spec.template));
+    let found = old
+        .iter()
+        .position(|s| template::is_of(&s.object, &spec.template));
     let new = found.map(|index| old.remove(index));
     Sets { new, old }
 }
@@ -120,15 +122,26 @@ impl Look<'_> {
         if is_paused && !was_paused {
             self.set_progressing("Unknown", conditions::PAUSED, "Deployment is paused".into());
         } else if !is_paused && was_paused {
-            self.set_progressing("Unknown", conditions::RESUMED, "Deployment is resumed".into());
+            self.set_progressing(
+                "Unknown",
+                conditions::RESUMED,
+                "Deployment is resumed".into(),
+            );
         }
     }
 
     /// The new set, if there is one, has the newest revision, the Deployment's annotations and its patience.
     fn sync_new(&mut self) {
         let revision = revisions::next(&self.sets.old);
-        let Some(new) = &mut self.sets.new else { return };
-        let theirs = self.deployment.metadata.annotations.clone().unwrap_or_default();
+        let Some(new) = &mut self.sets.new else {
+            return;
+        };
+        let theirs = self
+            .deployment
+            .metadata
+            .annotations
+            .clone()
+            .unwrap_or_default();
         revisions::annotate(&mut new.annotations, &theirs, revision);
         new.min_ready_seconds = self.spec.min_ready_seconds.unwrap_or(0);
         let message = format!("Found new replica set {:?}", new.name());
@@ -207,12 +220,13 @@ impl Look<'_> {
                 plan.again_at(at, self.now);
             }
         }
-        plan.actions.extend(superfluous.iter().map(|set| Action::Delete {
-            target: Target::of::<ReplicaSet>(&set.object.metadata),
-            resource_version: set.object.metadata.resource_version.clone(),
-            grace_period_seconds: None,
-            propagation: Some("Background"),
-        }));
+        plan.actions
+            .extend(superfluous.iter().map(|set| Action::Delete {
+                target: Target::of::<ReplicaSet>(&set.object.metadata),
+                resource_version: set.object.metadata.resource_version.clone(),
+                grace_period_seconds: None,
+                propagation: Some("Background"),
+            }));
         if status::differ(&before, &after) {
             plan.actions.push(Action::SetStatus {
                 target: self.target.clone(),
@@ -226,7 +240,12 @@ impl Look<'_> {
 
     /// The Deployment bears its newest set's revision, last: it makes another version of the Deployment.
     fn revision(&self) -> Option<Action> {
-        let of_set = self.sets.new.as_ref()?.annotations.get(revisions::REVISION)?;
+        let of_set = self
+            .sets
+            .new
+            .as_ref()?
+            .annotations
+            .get(revisions::REVISION)?;
         let own = self.deployment.metadata.annotations.as_ref();
         let own = own.and_then(|a| a.get(revisions::REVISION));
         debug_assert!(!self.name().is_empty());

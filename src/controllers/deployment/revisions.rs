@@ -88,5 +88,10 @@ pub fn superfluous(spec: &DeploymentSpec, old: &[Set]) -> Vec<Set> {
         let was = Set::new(set.object.clone()).size;
         status.replicas == 0 && set.size == 0 && was == 0 && seen
     };
-    alive.into_iter().take(too_many).filter(empty).cloned().collect()
+    alive
+        .into_iter()
+        .take(too_many)
+        .filter(empty)
+        .cloned()
+        .collect()
 }

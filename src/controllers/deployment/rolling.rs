@@ -43,7 +43,10 @@ fn shrink(sets: &mut Sets, shape: &Shape) -> bool {
     if sets.old.iter().all(|s| s.size == 0) {
         return false;
     }
-    let new_unavailable = sets.new.as_ref().map_or(0, |new| new.size - new.available());
+    let new_unavailable = sets
+        .new
+        .as_ref()
+        .map_or(0, |new| new.size - new.available());
     let spare = sets.size() - shape.min_available() - new_unavailable;
     if spare <= 0 {
         return false;

@@ -15,7 +15,11 @@ pub fn scale(sets: &mut Sets, shape: &Shape, status_replicas: i32) {
         only.scale(shape.replicas, shape);
         return;
     }
-    if sets.new.as_ref().is_some_and(|new| is_saturated(new, shape)) {
+    if sets
+        .new
+        .as_ref()
+        .is_some_and(|new| is_saturated(new, shape))
+    {
         for set in sets.old.iter_mut().filter(|s| s.size > 0) {
             set.scale(0, shape);
         }

@@ -24,10 +24,10 @@ pub struct Set {
 
 impl Set {
     pub fn new(object: Arc<ReplicaSet>) -> Set {
-        let spec = object.spec.as_ref();
+        let spec = &object.spec;
         Set {
-            size: spec.and_then(|s| s.replicas).unwrap_or(1),
-            min_ready_seconds: spec.and_then(|s| s.min_ready_seconds).unwrap_or(0),
+            size: spec.replicas.unwrap_or(1),
+            min_ready_seconds: spec.min_ready_seconds.unwrap_or(0),
             annotations: object.metadata.annotations.clone().unwrap_or_default(),
             object,
         }
@@ -83,7 +83,8 @@ impl Set {
         if before.min_ready_seconds != self.min_ready_seconds {
             patch["spec"]["minReadySeconds"] = self.min_ready_seconds.into();
         }
-        let is_new = |(key, value): &(&String, &String)| before.annotations.get(*key) != Some(value);
+        let is_new =
+            |(key, value): &(&String, &String)| before.annotations.get(*key) != Some(value);
         let annotations: Vec<_> = self.annotations.iter().filter(is_new).collect();
         for (key, value) in annotations {
             patch["metadata"]["annotations"][key] = value.as_str().into();
@@ -93,7 +94,11 @@ impl Set {
         }
         let mut actions = vec![self.patch(patch)];
         if before.size != self.size {
-            let way = if self.size > before.size { "up" } else { "down" };
+            let way = if self.size > before.size {
+                "up"
+            } else {
+                "down"
+            };
             actions.push(scaled(deployment, way, self.name(), before.size, self.size));
         }
         actions
@@ -140,11 +145,6 @@ impl Sets {
 
     pub fn available(&self) -> i32 {
         sum(self.iter().map(Set::available))
-    }
-
-    /// Before any of this plan's changes.
-    pub fn is_untouched(&self) -> bool {
-        self.iter().all(|s| Set::new(s.object.clone()).size == s.size)
     }
 }
 

@@ -24,9 +24,17 @@ pub fn counted(
     let old = deployment.status.clone().unwrap_or_default();
     let available = sets.available();
     let (status, reason, text) = if available >= shape.min_available() {
-        ("True", "MinimumReplicasAvailable", "Deployment has minimum availability.")
+        (
+            "True",
+            "MinimumReplicasAvailable",
+            "Deployment has minimum availability.",
+        )
     } else {
-        ("False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability.")
+        (
+            "False",
+            "MinimumReplicasUnavailable",
+            "Deployment does not have minimum availability.",
+        )
     };
     let condition = conditions::new(conditions::AVAILABLE, status, reason, text.to_owned(), now);
     conditions::set(&mut conditions, condition);
@@ -126,7 +134,7 @@ pub fn roll_out(
 fn failure(sets: &Sets) -> Option<DeploymentCondition> {
     let all = sets.new.iter().chain(&sets.old);
     let mut conditions = all.flat_map(|s| s.status().conditions.unwrap_or_default());
-    let condition = conditions.find(|c| c.type_ == conditions::FAILURE)?;
+    let condition = conditions.find(|c| c.type_.as_deref() == Some(conditions::FAILURE))?;
     let ReplicaSetCondition {
         last_transition_time,
         message,

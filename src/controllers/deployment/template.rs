@@ -26,7 +26,7 @@ pub fn hash(template: &PodTemplateSpec, collisions: Option<i32>) -> String {
 
 /// Equal but for the hash label.
 pub fn is_of(set: &ReplicaSet, template: &PodTemplateSpec) -> bool {
-    let Some(its) = set.spec.as_ref().and_then(|spec| spec.template.as_ref()) else {
+    let Some(its) = &set.spec.template else {
         return false;
     };
     let cleared = |template: &PodTemplateSpec| {
@@ -35,7 +35,9 @@ pub fn is_of(set: &ReplicaSet, template: &PodTemplateSpec) -> bool {
             labels.remove(LABEL);
         }
         meta.labels = meta.labels.filter(|labels| !labels.is_empty());
-        meta.annotations = meta.annotations.filter(|annotations| !annotations.is_empty());
+        meta.annotations = meta
+            .annotations
+            .filter(|annotations| !annotations.is_empty());
         meta.creation_timestamp = None;
         meta
     };

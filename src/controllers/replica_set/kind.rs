@@ -58,7 +58,8 @@ impl Replicated for ReplicationController {
     }
 
     fn view(&self) -> Cow<'_, ReplicaSet> {
-        let spec = self.spec.clone().map(|spec| ReplicaSetSpec {
+        let spec = self.spec.clone().unwrap_or_default();
+        let spec = ReplicaSetSpec {
             min_ready_seconds: spec.min_ready_seconds,
             replicas: spec.replicas,
             selector: LabelSelector {
@@ -66,7 +67,7 @@ impl Replicated for ReplicationController {
                 ..LabelSelector::default()
             },
             template: spec.template,
-        });
+        };
         // Field by field the same.
         let status = serde_json::json!(self.status);
         Cow::Owned(ReplicaSet {

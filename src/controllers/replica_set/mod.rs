@@ -65,7 +65,7 @@ fn of_pod<K: Replicated>(world: &World, diff: &Diff<PodView>) -> Vec<Key> {
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
     for object in K::table(world).in_namespace(namespace) {
         let set = K::view(object);
-        let fits = set.spec.as_ref().and_then(|s| owners::selector(&s.selector));
+        let fits = owners::selector(&set.spec.selector);
         if fits.is_some_and(|s| !s.is_empty() && s.matches(pod.labels())) {
             keys.push(super::world::key(object.metadata()));
         }
@@ -75,9 +75,7 @@ fn of_pod<K: Replicated>(world: &World, diff: &Diff<PodView>) -> Vec<Key> {
 
 fn reconcile<K: Replicated>(world: &World, object: &Arc<K>, now: Timestamp) -> Plan {
     let set = K::view(object);
-    let Some(spec) = &set.spec else {
-        return Plan::default();
-    };
+    let spec = &set.spec;
     let Some(selector) = owners::selector(&spec.selector) else {
         return Plan::default();
     };
@@ -106,7 +104,14 @@ fn reconcile<K: Replicated>(world: &World, object: &Arc<K>, now: Timestamp) -> P
 
     let mut plan = Plan::default();
     let was = set.status.clone().unwrap_or_default();
-    let is = status::of(&set, &active, ending.len(), work == Work::Nothing, now, &mut plan);
+    let is = status::of(
+        &set,
+        &active,
+        ending.len(),
+        work == Work::Nothing,
+        now,
+        &mut plan,
+    );
     // While pods come and go, each of them brings another look; only a set that cannot go on tells how far it came.
     let is_stuck = status::failure(&was).is_some();
     if status::differ(&was, &is) && (work == Work::Nothing || is_stuck) {
@@ -118,10 +123,7 @@ fn reconcile<K: Replicated>(world: &World, object: &Arc<K>, now: Timestamp) -> P
     }
     let (steps, reason) = match work {
         Work::Nothing => return plan,
-        Work::Make(count) => (
-            pods::make::<K>(&set, &target, count),
-            "FailedCreate",
-        ),
+        Work::Make(count) => (pods::make::<K>(&set, &target, count), "FailedCreate"),
         Work::Remove(count) => {
             let related = related(world, &set.metadata, &active);
             let chosen = rank::first_to_go(active, &related, count, now);

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 /// `generateName` may be cut by the API; the dash is upstream's.
 pub fn make<K: Replicated>(set: &ReplicaSet, target: &Target, count: usize) -> Vec<Action> {
-    let template = set.spec.as_ref().and_then(|s| s.template.as_ref());
+    let template = set.spec.template.as_ref();
     let Some(template) = template else {
         return Vec::new();
     };

@@ -74,7 +74,8 @@ fn cost(pod: &PodView) -> i32 {
 
 /// Of the container that restarted most; sidecars decide between equals.
 fn restarts(pod: &PodView) -> (i32, i32) {
-    let most = |statuses: &[k8s_openapi::api::core::v1::ContainerStatus], of: &dyn Fn(&str) -> bool| {
+    let most = |statuses: &[k8s_openapi::api::core::v1::ContainerStatus],
+                of: &dyn Fn(&str) -> bool| {
         let counted = statuses.iter().filter(|s| of(&s.name));
         counted.map(|s| s.restart_count).max().unwrap_or(0)
     };
@@ -116,7 +117,11 @@ fn younger(
     }
     let age = |since: Option<Timestamp>| {
         let nanoseconds = since.map_or(0, |at| now.duration_since(at).as_nanos());
-        u128::try_from(nanoseconds).ok().and_then(u128::checked_ilog2)
+        u128::try_from(nanoseconds)
+            .ok()
+            .and_then(u128::checked_ilog2)
     };
-    age(a_since).cmp(&age(b_since)).then_with(|| uid(a).cmp(uid(b)))
+    age(a_since)
+        .cmp(&age(b_since))
+        .then_with(|| uid(a).cmp(uid(b)))
 }

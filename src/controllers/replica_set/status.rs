@@ -22,7 +22,7 @@ pub fn of(
     now: Timestamp,
     plan: &mut Plan,
 ) -> ReplicaSetStatus {
-    let spec = set.spec.clone().unwrap_or_default();
+    let spec = &set.spec;
     let nothing = ObjectMeta::default();
     let template = spec.template.as_ref().and_then(|t| t.metadata.as_ref());
     let wanted = labels(template.unwrap_or(&nothing));
@@ -39,7 +39,7 @@ pub fn of(
     let old = set.status.clone().unwrap_or_default();
     let mut conditions = old.conditions.unwrap_or_default();
     if is_settled {
-        conditions.retain(|c| c.type_ != FAILURE);
+        conditions.retain(|c| c.type_.as_deref() != Some(FAILURE));
     }
     let number = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
     let some = |n: usize| Some(number(n)).filter(|n| *n != 0);
@@ -73,7 +73,7 @@ pub fn differ(a: &ReplicaSetStatus, b: &ReplicaSetStatus) -> bool {
 
 pub fn failure(status: &ReplicaSetStatus) -> Option<&ReplicaSetCondition> {
     let mut conditions = status.conditions.iter().flatten();
-    conditions.find(|c| c.type_ == FAILURE)
+    conditions.find(|c| c.type_.as_deref() == Some(FAILURE))
 }
 
 /// For when the API refuses: the condition that says so.
@@ -85,8 +85,8 @@ pub fn tell_failure(
 ) -> Action {
     let mut conditions = status.conditions.clone().unwrap_or_default();
     conditions.push(ReplicaSetCondition {
-        type_: FAILURE.to_owned(),
-        status: "True".to_owned(),
+        type_: Some(FAILURE.to_owned()),
+        status: Some("True".to_owned()),
         reason: Some(reason.to_owned()),
         message: Some(ERROR.to_owned()),
         last_transition_time: Some(crate::controllers::deployment::seconds(now)),
