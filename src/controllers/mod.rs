@@ -19,6 +19,8 @@ pub mod world;
 mod act;
 mod cluster_roles;
 mod deployment;
+mod discovery;
+mod garbage;
 mod namespace;
 mod node_taints;
 mod queue;
@@ -42,6 +44,7 @@ pub fn all(certificate_pem: String) -> Vec<Box<dyn Controller>> {
     vec![
         Box::new(cluster_roles::AggregatedRoles),
         Box::new(deployment::Deployments),
+        Box::new(garbage::GarbageCollector),
         Box::new(namespace::Namespaces),
         Box::new(node_taints::NodeTaints),
         Box::new(replica_set::Sets::new()),

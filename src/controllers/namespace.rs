@@ -2,13 +2,15 @@
 //! <https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/>
 
 use super::action::{Action, Plan};
+use super::discovery;
 use super::runner::Controller;
+use super::world::graph::Resource;
 use super::world::{Change, Key, World};
-use crate::client::{Client, ClientError, DeleteParams};
+use crate::client::{Client, ClientError, DeleteParams, object_path};
 use http::Method;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// Holds a namespace until its contents are gone.
 const FINALIZER: &str = "kubernetes";
@@ -111,8 +113,10 @@ pub fn step(namespace: &Namespace, found: &[Found]) -> Step {
 pub async fn empty(client: &Client, namespace: &Namespace) -> Result<bool, ClientError> {
     let name = namespace.metadata.name.as_deref().unwrap_or_default();
     let mut found = Vec::new();
-    for (base, plural) in kinds(client).await? {
-        found.extend(contents(client, &base, name, &plural).await?);
+    for resource in discovery::deletable(client).await? {
+        if resource.namespaced {
+            found.extend(contents(client, &resource, name).await?);
+        }
     }
     match step(namespace, &found) {
         Step::Nothing => Ok(true),
@@ -145,50 +149,19 @@ pub async fn empty(client: &Client, namespace: &Namespace) -> Result<bool, Clien
     }
 }
 
-/// Namespaced kinds that can be listed and deleted, from discovery: (base path, plural).
-async fn kinds(client: &Client) -> Result<Vec<(String, String)>, ClientError> {
-    let mut bases = vec!["/api/v1".to_owned()];
-    let groups = match client.send_value(Method::GET, "/apis", None).await {
-        Err(error) if error.is_not_found() => Value::Null,
-        result => result?,
-    };
-    for group in groups["groups"].as_array().into_iter().flatten() {
-        if let Some(version) = group["preferredVersion"]["groupVersion"].as_str() {
-            bases.push(format!("/apis/{version}"));
-        }
-    }
-    let mut kinds = Vec::new();
-    for base in bases {
-        let list = client.send_value(Method::GET, &base, None).await?;
-        for plural in deletable(&list) {
-            kinds.push((base.clone(), plural));
-        }
-    }
-    Ok(kinds)
-}
-
-/// The plurals of an `APIResourceList` this controller must empty.
-fn deletable(list: &Value) -> Vec<String> {
-    let has = |resource: &Value, verb: &str| {
-        let verbs = resource["verbs"].as_array();
-        verbs.is_some_and(|verbs| verbs.iter().any(|v| v == verb))
-    };
-    let resources = list["resources"].as_array().into_iter().flatten();
-    resources
-        .filter(|r| r["namespaced"] == true && has(r, "list") && has(r, "delete"))
-        .filter_map(|r| r["name"].as_str())
-        .filter(|name| !name.contains('/'))
-        .map(str::to_owned)
-        .collect()
-}
-
 async fn contents(
     client: &Client,
-    base: &str,
+    resource: &Resource,
     namespace: &str,
-    plural: &str,
 ) -> Result<Vec<Found>, ClientError> {
-    let path = format!("{base}/namespaces/{namespace}/{plural}");
+    let path = object_path(
+        &resource.group,
+        &resource.version,
+        &resource.plural,
+        Some(namespace),
+        None,
+        None,
+    );
     let list = client
         .send_value(Method::GET, &format!("{path}?limit={ROUND_ITEMS}"), None)
         .await?;
@@ -235,17 +208,5 @@ mod tests {
         assert_eq!(step(&ending, &[found(true)]), Step::Wait);
         let free = namespace(true, &["other"]);
         assert_eq!(step(&ending, &[]), Step::Finalize(Box::new(free)));
-    }
-
-    #[test]
-    fn discovery_tells_what_to_empty() {
-        let list = json!({"resources": [
-            {"name": "pods", "namespaced": true, "verbs": ["list", "delete"]},
-            {"name": "pods/status", "namespaced": true, "verbs": ["list", "delete"]},
-            {"name": "bindings", "namespaced": true, "verbs": ["create"]},
-            {"name": "nodes", "namespaced": false, "verbs": ["list", "delete"]}
-        ]});
-        assert_eq!(deletable(&list), ["pods"]);
-        assert!(deletable(&Value::Null).is_empty());
     }
 }

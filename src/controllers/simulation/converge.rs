@@ -52,10 +52,15 @@ fn run(steps: &[Step]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: CASES, max_shrink_iters: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: CASES, max_shrink_iters: 24, ..ProptestConfig::default() })]
 
     #[test]
     fn any_steps_end_in_a_settled_cluster(steps in prop::collection::vec(step(), 0..STEPS_MAX)) {
         run(&steps);
     }
+}
+
+#[test]
+fn what_never_had_an_owner_goes() {
+    run(&[Step::User(Deed::Create(1, 0)), Step::News(3), Step::Decide]);
 }

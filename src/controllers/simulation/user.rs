@@ -29,13 +29,22 @@ pub enum Deed {
 type Manifest = (&'static str, fn(&str) -> Value);
 
 /// One line per kind that a controller acts on.
-const MANIFESTS: &[Manifest] = &[("/api/v1/namespaces/sim/configmaps", config_map)];
+const MANIFESTS: &[Manifest] = &[
+    ("/api/v1/namespaces/sim/configmaps", config_map),
+    ("/api/v1/namespaces/sim/secrets", secret),
+];
 
 const NAMES: &[&str] = &["a", "b"];
-const POLICIES: &[&str] = &["Background"];
+const POLICIES: &[&str] = &["Background", "Foreground", "Orphan"];
 
 fn config_map(_: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": "b"}})
+}
+
+/// It has an owner that never was.
+fn secret(_: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"ownerReferences": [
+        {"apiVersion": "v1", "kind": "ConfigMap", "name": "a", "uid": "00000000-0000-4000-8000-000000000000"}]}})
 }
 
 /// A template of pods with the label `app: name`.

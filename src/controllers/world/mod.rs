@@ -6,6 +6,7 @@
 //! which are many, only what is looked at is kept.
 
 mod feed;
+pub mod graph;
 mod pod;
 mod table;
 
@@ -14,6 +15,7 @@ pub use pod::{ContainerView, PodView};
 pub use table::{Diff, Key, Table, Watched, controller, key};
 
 use crate::client::informer::{Event, Scope};
+use crate::object::selector::FieldSelector;
 use k8s_openapi::Resource;
 use k8s_openapi::api::apps::v1 as apps;
 use k8s_openapi::api::core::v1 as core;
@@ -21,6 +23,7 @@ use k8s_openapi::api::rbac::v1 as rbac;
 use k8s_openapi::api::storage::v1 as storage;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::sync::Arc;
 
 /// One line per kind: the table's name, the change's name, the type, and which objects of it.
 macro_rules! world {
@@ -28,12 +31,16 @@ macro_rules! world {
         #[derive(Debug, Default)]
         pub struct World {
             $(pub $table: Table<$kind>,)*
+            /// Owners and dependents of every kind.
+            pub graph: graph::Graph,
         }
 
         /// What changed, as controllers hear of it.
         #[derive(Debug)]
         pub enum Change {
             $($variant(Diff<$kind>),)*
+            /// The owners or dependents of the object with this uid.
+            Relation(u128),
         }
 
         /// News of one kind.
@@ -42,12 +49,16 @@ macro_rules! world {
         #[allow(clippy::large_enum_variant)]
         pub enum News {
             $($variant(Event<$kind>),)*
+            /// The kinds that have owners and dependents.
+            Kinds(Vec<Arc<graph::Resource>>),
+            /// Metadata of such a kind.
+            Meta(Arc<graph::Resource>, Event<graph::Meta>),
         }
 
         impl World {
             /// Whether every kind has been listed: before, nothing is decided.
             pub fn is_known(&self) -> bool {
-                true $(&& self.$table.is_known())*
+                self.graph.is_known() $(&& self.$table.is_known())*
             }
 
             /// Every object's version, by kind.
@@ -67,13 +78,21 @@ macro_rules! world {
                     $(News::$variant(event) => {
                         self.$table.take_in(event).into_iter().map(Change::$variant).collect()
                     })*
+                    News::Kinds(kinds) => {
+                        self.graph.expect(&kinds);
+                        Vec::new()
+                    }
+                    News::Meta(kind, event) => {
+                        let touched = self.graph.take_in(&kind, event);
+                        touched.into_iter().map(Change::Relation).collect()
+                    }
                 }
             }
 
             /// The object a write was answered with; kinds that nobody watches are nothing to learn.
             pub fn learn(&mut self, object: &Value) -> Option<Change> {
                 let (version, kind) = (object["apiVersion"].as_str()?, object["kind"].as_str()?);
-                $(if is::<$kind>(version, kind) {
+                $(if is::<$kind>(version, kind) && selects(&$scope, object) {
                     return self.$table.learn(decode(object)?).map(Change::$variant);
                 })*
                 None
@@ -90,7 +109,7 @@ macro_rules! world {
 
         /// A list and watch of each kind.
         pub fn streams(client: &crate::client::Client) -> Vec<feed::Stream> {
-            vec![$(feed::stream(client, $scope, News::$variant),)*]
+            vec![$(feed::stream(client, $scope, News::$variant),)* feed::relations(client)]
         }
     };
 }
@@ -108,6 +127,12 @@ world! {
     deployments Deployment apps::Deployment, Scope::default();
     replica_sets ReplicaSet apps::ReplicaSet, Scope::default();
     replication_controllers ReplicationController core::ReplicationController, Scope::default();
+}
+
+/// Whether the watch of this scope would tell of the object: what it will never tell of, it will never take back.
+fn selects(scope: &Scope, object: &Value) -> bool {
+    let fields = scope.field_selector.as_deref().unwrap_or_default();
+    FieldSelector::parse(fields, &[]).is_ok_and(|selector| selector.matches_object(object))
 }
 
 /// Only objects of this name.
@@ -140,5 +165,26 @@ impl World {
             assert!(world.learn(&object).is_some(), "not learnt: {object}");
         }
         world
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn only_what_the_watch_will_tell_of_is_learnt() {
+        let map = |name: &str| {
+            json!({"apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"namespace": "a", "name": name, "resourceVersion": "1"}})
+        };
+        let mut world = World::default();
+        assert!(world.learn(&map("other")).is_none());
+        assert!(
+            world
+                .learn(&map(crate::controllers::root_ca::NAME))
+                .is_some()
+        );
     }
 }
