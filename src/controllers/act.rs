@@ -150,11 +150,7 @@ fn filled(mut action: Action, mark: &str, text: &str) -> Action {
 /// As deep as a status.
 fn fill(value: &mut Value, mark: &str, text: &str) {
     match value {
-        Value::String(string) => {
-            if string.contains(mark) {
-                *string = string.replace(mark, text);
-            }
-        }
+        Value::String(string) => *string = string.replace(mark, text),
         Value::Array(items) => items.iter_mut().for_each(|item| fill(item, mark, text)),
         Value::Object(fields) => fields.values_mut().for_each(|item| fill(item, mark, text)),
         _ => {}

@@ -50,37 +50,23 @@ pub fn new(
 }
 
 /// Leaves a condition of the same status and reason as it is.
-pub fn set(conditions: &mut Conditions, mut condition: DeploymentCondition) {
-    if let Some(old) = get(
-        conditions,
-        condition.type_.clone().as_deref().unwrap_or_default(),
-    ) {
-        if old.status == condition.status {
-            if old.reason == condition.reason {
-                return;
-            }
-            condition.last_transition_time = old.last_transition_time.clone();
-        }
+pub fn set(conditions: &mut Conditions, condition: DeploymentCondition) {
+    let kind = condition.type_.as_deref().unwrap_or_default();
+    let is_there = get(conditions, kind)
+        .is_some_and(|old| old.status == condition.status && old.reason == condition.reason);
+    if !is_there {
+        renew(conditions, condition);
     }
-    remove(
-        conditions,
-        condition.type_.clone().as_deref().unwrap_or_default(),
-    );
-    conditions.push(condition);
 }
 
 /// Sets it even where status and reason are as before: its update tells of progress.
 pub fn renew(conditions: &mut Conditions, mut condition: DeploymentCondition) {
-    if let Some(old) = get(
-        conditions,
-        condition.type_.clone().as_deref().unwrap_or_default(),
-    ) && old.status == condition.status
-    {
-        condition.last_transition_time = old.last_transition_time.clone();
+    let kind = condition.type_.clone().unwrap_or_default();
+    if let Some(old) = get(conditions, &kind).filter(|old| old.status == condition.status) {
+        condition
+            .last_transition_time
+            .clone_from(&old.last_transition_time);
     }
-    remove(
-        conditions,
-        condition.type_.clone().as_deref().unwrap_or_default(),
-    );
+    remove(conditions, &kind);
     conditions.push(condition);
 }

@@ -94,12 +94,11 @@ pub fn roll_out(
     now: Timestamp,
 ) {
     let mut list = status.conditions.take().unwrap_or_default();
-    let what = match &sets.new {
-        Some(new) => format!("ReplicaSet {:?}", new.name()),
-        None => {
-            let name = deployment.metadata.name.as_deref().unwrap_or_default();
-            format!("Deployment {name:?}")
-        }
+    let what = if let Some(new) = &sets.new {
+        format!("ReplicaSet {:?}", new.name())
+    } else {
+        let name = deployment.metadata.name.as_deref().unwrap_or_default();
+        format!("Deployment {name:?}")
     };
     let kind = conditions::PROGRESSING;
     let was_complete = status.replicas == status.updated_replicas

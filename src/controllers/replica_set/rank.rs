@@ -48,7 +48,7 @@ fn order(a: &PodView, b: &PodView, crowd: &BTreeMap<&str, usize>, now: Timestamp
         })
         .then_with(|| Reverse(restarts(a)).cmp(&Reverse(restarts(b))))
         .then_with(|| younger(created(a), created(b), now, a, b))
-        .then_with(|| uid(a).cmp(&uid(b)))
+        .then_with(|| uid(a).cmp(uid(b)))
 }
 
 fn node(pod: &PodView) -> Option<&str> {
