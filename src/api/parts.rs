@@ -53,8 +53,15 @@ impl Api {
                     "pod {name} is already assigned to node {present:?}"
                 ));
             }
+            if !list(pod, "/spec/schedulingGates").is_empty() {
+                return refuse(format!("pod {name} has non-empty .spec.schedulingGates"));
+            }
             pod["spec"]["nodeName"] = node.as_str().into();
             set_scheduled(pod, &now);
+            // The room that was being made for it is not needed any more, or elsewhere.
+            if let Some(status) = pod["status"].as_object_mut() {
+                status.shift_remove("nominatedNodeName");
+            }
             Ok(())
         })
         .await?;

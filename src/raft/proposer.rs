@@ -160,7 +160,7 @@ impl Proposer {
             u64::from(stat.blocks_available()).saturating_mul(u64::from(stat.fragment_size()));
         if free < FREE_BYTES_MIN {
             return Err(WriteError::Disk(format!(
-                "{}: {free} bytes are free, {FREE_BYTES_MIN} are needed; free some space and try again",
+                "no space left on device: {}: {free} bytes are free, {FREE_BYTES_MIN} are needed; free some space and try again",
                 self.dir.display()
             )));
         }

@@ -61,7 +61,12 @@ pub fn write_archive(path: &Path) {
 
 /// The same with `mark` in `/etc/mark`, and so with a layer of its own.
 pub fn write_archive_with(path: &Path, mark: &str) {
-    let layer = layer(mark);
+    write_archive_of(path, mark, 0);
+}
+
+/// The same with a file of `ballast_bytes` besides.
+pub fn write_archive_of(path: &Path, mark: &str, ballast_bytes: usize) {
+    let layer = layer(mark, ballast_bytes);
     let diff_id = format!("sha256:{}", hex(&layer));
     let config = serde_json::json!({
         "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
@@ -95,7 +100,7 @@ pub fn write_archive_with(path: &Path, mark: &str) {
     archive.finish().unwrap();
 }
 
-fn layer(mark: &str) -> Vec<u8> {
+fn layer(mark: &str, ballast_bytes: usize) -> Vec<u8> {
     let busybox =
         std::fs::read("/bin/busybox").expect("Debian's package busybox-static is installed");
     let mut layer = tar::Builder::new(Vec::new());
@@ -131,6 +136,9 @@ fn layer(mark: &str) -> Vec<u8> {
         b"root:x:0:0:root:/root:/bin/sh\nsailor:x:1000:1000::/:/bin/sh\n",
     );
     append(&mut layer, "etc/mark", 0o644, mark.as_bytes());
+    if ballast_bytes > 0 {
+        append(&mut layer, "ballast", 0o644, &vec![b'b'; ballast_bytes]);
+    }
     append(
         &mut layer,
         "etc/group",

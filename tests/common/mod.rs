@@ -32,6 +32,8 @@ pub struct TestNode {
     process: Option<Child>,
     /// Where its static pods are, if it has any.
     manifest_dir: Option<PathBuf>,
+    /// A file system of its own that its data directory is on, if it has one.
+    disk: Option<PathBuf>,
 }
 
 impl TestNode {
@@ -69,6 +71,7 @@ impl TestNode {
             options: Vec::new(),
             process: None,
             manifest_dir: None,
+            disk: None,
         }
     }
 
@@ -79,8 +82,37 @@ impl TestNode {
         dir
     }
 
+    /// Puts the data directory of a node that is not running yet on a file system of this size, in memory. It is
+    /// mounted in the mount namespace of the calling thread: see [`in_own_mounts`].
+    pub fn use_disk(&mut self, mib: u32) {
+        let disk = self.directory.path().join("disk");
+        std::fs::create_dir(&disk).unwrap();
+        let size = format!("size={mib}m");
+        let flags = nix::mount::MsFlags::empty();
+        nix::mount::mount(
+            Some("disk"),
+            &disk,
+            Some("tmpfs"),
+            flags,
+            Some(size.as_str()),
+        )
+        .unwrap();
+        self.disk = Some(disk);
+    }
+
+    /// Gives the file system of [`TestNode::use_disk`] another size.
+    pub fn grow_disk(&self, mib: u32) {
+        let disk = self.disk.as_deref().expect("a disk of its own");
+        let size = format!("size={mib}m");
+        let flags = nix::mount::MsFlags::MS_REMOUNT;
+        nix::mount::mount(None::<&str>, disk, None::<&str>, flags, Some(size.as_str())).unwrap();
+    }
+
     pub fn data_dir(&self) -> PathBuf {
-        self.directory.path().join("data")
+        self.disk
+            .as_deref()
+            .unwrap_or(self.directory.path())
+            .join("data")
     }
 
     pub fn run_dir(&self) -> PathBuf {
@@ -301,6 +333,23 @@ impl Drop for TestNode {
         if self.data_dir().exists() {
             let _ = self.reset();
         }
+        if let Some(disk) = &self.disk {
+            let _ = nix::mount::umount2(disk, nix::mount::MntFlags::MNT_DETACH);
+        }
+    }
+}
+
+/// Runs a trial on a thread with a mount namespace of its own: what it mounts is gone with its last process.
+pub fn in_own_mounts(trial: fn()) {
+    let thread = std::thread::spawn(move || {
+        use nix::mount::{MsFlags, mount};
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
+        let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+        mount(None::<&str>, "/", None::<&str>, private, None::<&str>).unwrap();
+        trial();
+    });
+    if let Err(panic) = thread.join() {
+        std::panic::resume_unwind(panic);
     }
 }
 

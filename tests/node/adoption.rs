@@ -1,19 +1,12 @@
-//! What happens to containers when the node process or the whole board goes down.
+//! What happens to containers when the node process goes down.
 
-use crate::busybox::IMAGE;
-use crate::common::{TestNode, eventually};
+use crate::common::TestNode;
 use crate::lifecycle::script_pod;
 
-pub const TESTS: &[(&str, fn())] = &[
-    (
-        "containers_outlive_the_node_process",
-        containers_outlive_the_node_process,
-    ),
-    (
-        "pods_come_back_after_a_reboot",
-        pods_come_back_after_a_reboot,
-    ),
-];
+pub const TESTS: &[(&str, fn())] = &[(
+    "containers_outlive_the_node_process",
+    containers_outlive_the_node_process,
+)];
 
 fn containers_outlive_the_node_process() {
     let mut node = TestNode::start();
@@ -63,65 +56,4 @@ fn containers_outlive_the_node_process() {
         node.value("default", "pod/steady", "{.status.podIP}")
     );
     node.reset().must();
-}
-
-fn pods_come_back_after_a_reboot() {
-    let mut node = TestNode::start();
-    crate::import_busybox(&node);
-    node.apply(&script_pod("keeper", "Always", "sleep 3600"));
-    node.apply(&script_pod("once", "Never", "sleep 3600"));
-    for pod in ["pod/keeper", "pod/once"] {
-        node.wait_for("default", pod, "{.status.phase}", "Running");
-    }
-    node.kill_hard();
-    power_off(&node);
-    node.up();
-    node.wait_for(
-        "default",
-        "pod/keeper",
-        "{.status.containerStatuses[0].restartCount}",
-        "1",
-    );
-    node.wait_for("default", "pod/keeper", "{.status.phase}", "Running");
-    node.wait_for("default", "pod/once", "{.status.phase}", "Failed");
-    assert_eq!(
-        node.value("default", "pod/keeper", "{.spec.containers[0].image}"),
-        IMAGE
-    );
-    node.reset().must();
-}
-
-/// What a reboot does, without one: every process of the node dies, and tmpfs and links are empty afterwards.
-fn power_off(node: &TestNode) {
-    let run_dir = node.run_dir();
-    let belongs = |pid: &str| {
-        std::fs::read(format!("/proc/{pid}/cmdline"))
-            .is_ok_and(|line| String::from_utf8_lossy(&line).contains(&*run_dir.to_string_lossy()))
-    };
-    let shims = || -> Vec<i32> {
-        std::fs::read_dir("/proc")
-            .expect("/proc")
-            .flatten()
-            .filter_map(|entry| entry.file_name().into_string().ok())
-            .filter(|pid| pid.bytes().all(|byte| byte.is_ascii_digit()) && belongs(pid))
-            .filter_map(|pid| pid.parse().ok())
-            .collect()
-    };
-    assert!(
-        !shims().is_empty(),
-        "shims name their run directory on their command line"
-    );
-    assert!(eventually(|| {
-        let alive = shims();
-        for &pid in &alive {
-            let _ = nix::sys::signal::kill(
-                nix::unistd::Pid::from_raw(pid),
-                nix::sys::signal::Signal::SIGKILL,
-            );
-        }
-        alive.is_empty()
-    }));
-    std::fs::remove_dir_all(&run_dir).expect("run directory");
-    crate::common::run(std::process::Command::new("ip").args(["link", "delete", node.bridge()]))
-        .must();
 }

@@ -35,14 +35,14 @@ pub const TESTS: &[(&str, fn())] = &[
 const HTPASSWD: &str = "tester:$2y$05$PTDQVH1sGtA3co0vMXKvCub2PTXiVJQviDid4w2OQdOLu9j7XShuG\n";
 
 /// Debian's docker-registry on a loopback port.
-struct Registry {
+pub struct Registry {
     process: Child,
-    address: String,
-    directory: tempfile::TempDir,
+    pub address: String,
+    pub directory: tempfile::TempDir,
 }
 
 impl Registry {
-    fn start() -> Registry {
+    pub fn start() -> Registry {
         Registry::start_with(false)
     }
 
@@ -107,7 +107,7 @@ impl Registry {
             .count()
     }
 
-    fn push(&self, archive: &Path, name: &str) -> Ran {
+    pub fn push(&self, archive: &Path, name: &str) -> Ran {
         run(Command::new("skopeo")
             .args(["copy", "--quiet", "--dest-tls-verify=false"])
             .arg("--dest-creds=tester:secret")

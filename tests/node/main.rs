@@ -13,16 +13,20 @@ mod crashes;
 mod endurance;
 mod ephemeral;
 mod eviction;
+mod full_disk;
+mod garbage;
 mod hooks;
 mod identity;
 mod images;
 mod lifecycle;
+mod log_flood;
 mod logs;
 mod mounts;
 mod outcomes;
 mod port_forward;
 mod probe_servers;
 mod probes;
+mod reboot;
 mod refusals;
 mod reset;
 mod resources;
@@ -66,10 +70,13 @@ fn main() -> ExitCode {
     SHARED.run(&[
         ("lifecycle", lifecycle::TESTS),
         ("sidecars", sidecars::TESTS),
+        ("garbage", garbage::TESTS),
         ("hooks", hooks::TESTS),
         ("ephemeral", ephemeral::TESTS),
         ("static_pods", static_pods::TESTS),
         ("logs", logs::TESTS),
+        ("log_flood", log_flood::TESTS),
+        ("full_disk", full_disk::TESTS),
         ("streams", streams::TESTS),
         ("attach", attach::TESTS),
         ("port_forward", port_forward::TESTS),
@@ -77,6 +84,7 @@ fn main() -> ExitCode {
         ("security", security::TESTS),
         ("identity", identity::TESTS),
         ("adoption", adoption::TESTS),
+        ("reboot", reboot::TESTS),
         ("refusals", refusals::TESTS),
         ("service_accounts", service_accounts::TESTS),
         ("probes", probes::TESTS),

@@ -69,6 +69,11 @@ pub trait Strategy: Sync {
     fn validate_update(&self, _old: &Value, _object: &Value) -> Vec<FieldError> {
         Vec::new()
     }
+    /// A deletion that asks for no propagation policy leaves the object's dependents behind (kinds older than the
+    /// garbage collector).
+    fn orphans_by_default(&self) -> bool {
+        false
+    }
     /// Grace that a deletion without its own gets, seconds; `None`: this kind is deleted at once.
     /// `Some(0)` also overrides a grace the user gave: nothing runs that would need it.
     fn grace_period_seconds(&self, _object: &Value) -> Option<i64> {

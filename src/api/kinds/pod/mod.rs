@@ -13,6 +13,7 @@ mod probes;
 mod quality;
 mod resize;
 mod resources;
+mod scheduling;
 mod security;
 mod unsupported;
 mod update;
@@ -72,6 +73,11 @@ impl Strategy for Pod {
             "status",
             json!({"phase": "Pending", "qosClass": class}),
         );
+        scheduling::settle_label_keys(object);
+        let created = text(object, "/metadata/creationTimestamp").to_owned();
+        if let Some(condition) = scheduling::gated_condition(object, &created) {
+            put(&mut object["status"], "conditions", json!([condition]));
+        }
         if let Some(metadata) = object.get_mut("metadata") {
             put(metadata, "generation", 1.into());
         }
