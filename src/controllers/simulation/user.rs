@@ -32,10 +32,39 @@ type Manifest = (&'static str, fn(&str) -> Value);
 const MANIFESTS: &[Manifest] = &[
     ("/api/v1/namespaces/sim/configmaps", config_map),
     ("/api/v1/namespaces/sim/secrets", secret),
+    ("/apis/apps/v1/namespaces/sim/deployments", deployment),
+    ("/apis/apps/v1/namespaces/sim/replicasets", replica_set),
+    (
+        "/api/v1/namespaces/sim/replicationcontrollers",
+        replication_controller,
+    ),
 ];
 
 const NAMES: &[&str] = &["a", "b"];
 const POLICIES: &[&str] = &["Background", "Foreground", "Orphan"];
+
+/// Each selects its own pods only.
+fn template(app: &str) -> Value {
+    json!({"metadata": {"labels": {"app": app}}, "spec": {"containers": [{"name": "c", "image": "i:0"}]}})
+}
+
+fn deployment(name: &str) -> Value {
+    let app = format!("d-{name}");
+    json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name},
+        "spec": {"replicas": 2, "selector": {"matchLabels": {"app": app}}, "template": template(&app)}})
+}
+
+fn replica_set(name: &str) -> Value {
+    let app = format!("r-{name}");
+    json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": name},
+        "spec": {"replicas": 2, "selector": {"matchLabels": {"app": app}}, "template": template(&app)}})
+}
+
+fn replication_controller(name: &str) -> Value {
+    let app = format!("c-{name}");
+    json!({"apiVersion": "v1", "kind": "ReplicationController", "metadata": {"name": name},
+        "spec": {"replicas": 2, "selector": {"app": app}, "template": template(&app)}})
+}
 
 fn config_map(_: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": "b"}})
