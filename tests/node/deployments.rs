@@ -214,11 +214,14 @@ fn recreate_stops_before_it_starts() {
     rolled_out(&node, "recreate");
     let old = node.value("recreate", "replicasets", "{.items[0].metadata.name}");
     apply(&node, "recreate", &web(2, "two", strategy));
-    // While any old pod is there, there is no other.
-    let is_old = |name: &str| name.starts_with(&old);
+    // While any old pod has not ended, there is no other.
+    let path = "{range .items[*]}{.metadata.name}/{.status.phase} {end}";
     assert!(eventually(|| {
-        let names = node.value("recreate", "pods", "{.items[*].metadata.name}");
-        let (before, after): (Vec<_>, Vec<_>) = names.split_whitespace().partition(|n| is_old(n));
+        let names = node.value("recreate", "pods", path);
+        let (before, after): (Vec<_>, Vec<_>) = names
+            .split_whitespace()
+            .filter(|n| !n.ends_with("/Succeeded") && !n.ends_with("/Failed"))
+            .partition(|n| n.starts_with(&old));
         assert!(before.is_empty() || after.is_empty(), "{names}");
         after.len() == 2
     }));
@@ -277,7 +280,7 @@ fn a_replication_controller_keeps_its_pods() {
     node.wait_for(
         "controller",
         &format!("pod/{name}"),
-        "{.metadata.ownerReferences}",
+        "{.metadata.ownerReferences[*].uid}",
         "",
     );
     // And taken back: then one is too many.
