@@ -43,27 +43,22 @@ const MANIFESTS: &[Manifest] = &[
 const NAMES: &[&str] = &["a", "b"];
 const POLICIES: &[&str] = &["Background", "Foreground", "Orphan"];
 
-/// Each selects its own pods only.
-fn template(app: &str) -> Value {
-    json!({"metadata": {"labels": {"app": app}}, "spec": {"containers": [{"name": "c", "image": "i:0"}]}})
-}
-
 fn deployment(name: &str) -> Value {
     let app = format!("d-{name}");
     json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name},
-        "spec": {"replicas": 2, "selector": {"matchLabels": {"app": app}}, "template": template(&app)}})
+        "spec": {"replicas": 2, "selector": {"matchLabels": {"app": app}}, "template": template(&app, "Always")}})
 }
 
 fn replica_set(name: &str) -> Value {
     let app = format!("r-{name}");
     json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": name},
-        "spec": {"replicas": 2, "selector": {"matchLabels": {"app": app}}, "template": template(&app)}})
+        "spec": {"replicas": 2, "selector": {"matchLabels": {"app": app}}, "template": template(&app, "Always")}})
 }
 
 fn replication_controller(name: &str) -> Value {
     let app = format!("c-{name}");
     json!({"apiVersion": "v1", "kind": "ReplicationController", "metadata": {"name": name},
-        "spec": {"replicas": 2, "selector": {"app": app}, "template": template(&app)}})
+        "spec": {"replicas": 2, "selector": {"app": app}, "template": template(&app, "Always")}})
 }
 
 fn config_map(_: &str) -> Value {
@@ -76,8 +71,7 @@ fn secret(_: &str) -> Value {
         {"apiVersion": "v1", "kind": "ConfigMap", "name": "a", "uid": "00000000-0000-4000-8000-000000000000"}]}})
 }
 
-/// A template of pods with the label `app: name`.
-#[allow(dead_code)]
+/// A template of pods with the label `app: name`; each owner selects its own only.
 pub fn template(name: &str, restart: &str) -> Value {
     json!({"metadata": {"labels": {"app": name}},
         "spec": {"restartPolicy": restart, "containers": [{"name": "c", "image": "i:1"}]}})
