@@ -86,7 +86,9 @@ impl Cluster {
         match action {
             Action::Report { action, done, .. } => {
                 self.act(*action);
-                done.into_iter().for_each(|action| self.act(action));
+                for action in done {
+                    self.act(action);
+                }
             }
             Action::Create { target, mut object } => {
                 let key = key(&target);
