@@ -2,7 +2,7 @@
 //! <https://kubernetes.io/docs/concepts/overview/working-with-objects/finalizers/>
 
 use super::create::ATTEMPTS_MAX;
-use super::kinds::Kind;
+use super::kinds::{Kind, is_system_priority_class};
 use super::read::{Selectors, collect};
 use super::status::{ApiError, ApiResult, json_response, success};
 use super::update::is_finished;
@@ -45,7 +45,7 @@ impl Api {
                 200,
                 success(call.kind, name, &uid).to_string(),
             )),
-            Deleted::Going(json) => form::object(call.kind, Form::Json, &call.query, 200, json),
+            Deleted::Going(json) => form::object(call.seen_as, Form::Json, &call.query, 200, json),
         }
     }
 
@@ -101,6 +101,12 @@ impl Api {
             if is_core(kind, "namespaces") && IMMORTAL_NAMESPACES.contains(&name) {
                 return Err(ApiError::forbidden(format!(
                     "namespaces {name:?} is forbidden: this namespace may not be deleted"
+                ))
+                .about(kind, name));
+            }
+            if kind.group == "scheduling.k8s.io" && is_system_priority_class(name) {
+                return Err(ApiError::forbidden(format!(
+                    "priorityclasses.scheduling.k8s.io {name:?} is forbidden: this is a system priority class and cannot be deleted"
                 ))
                 .about(kind, name));
             }

@@ -20,6 +20,7 @@ mod update;
 mod validate;
 mod volumes;
 
+pub use containers::check_port_name;
 pub use volumes::HOST_PATH_TYPES;
 
 use super::status::{keep_status, only_status, put};
