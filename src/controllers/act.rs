@@ -1,6 +1,6 @@
 //! Carries a plan's actions out through the client.
 
-use super::action::{Action, Target};
+use super::action::{Action, ERROR, NAME, Target};
 use crate::client::recorder::Recorder;
 use crate::client::{Client, ClientError, DeleteParams, PatchType, object_path};
 use futures::future::{BoxFuture, FutureExt, join_all};
@@ -60,6 +60,11 @@ fn act<'a>(client: &'a Client, recorder: &'a Recorder, action: Action) -> BoxFut
     async move {
         match action {
             Action::Batch(actions) => batch(client, recorder, actions).await,
+            Action::Report {
+                action,
+                done,
+                failed,
+            } => report(client, recorder, *action, done, failed).await,
             Action::Tell {
                 about,
                 kind,
@@ -98,6 +103,57 @@ async fn batch(client: &Client, recorder: &Recorder, actions: Vec<Action>) -> Ou
             return outcome;
         }
         size = (size * 2).min(BATCH_MAX);
+    }
+}
+
+async fn report(
+    client: &Client,
+    recorder: &Recorder,
+    action: Action,
+    done: Vec<Action>,
+    failed: Vec<Action>,
+) -> Outcome {
+    let mut outcome = act(client, recorder, action).await;
+    let next: Vec<Action> = match &outcome.failure {
+        Some(error) => {
+            let error = error.to_string();
+            let fill = |action| filled(action, ERROR, &error);
+            failed.into_iter().map(fill).collect()
+        }
+        None if outcome.outdated => Vec::new(),
+        None => {
+            let name = match outcome.learnt.last() {
+                Some(Learnt::Is(object)) => object["metadata"]["name"].as_str().unwrap_or_default(),
+                Some(Learnt::Gone(target)) => &target.name,
+                None => "",
+            };
+            let fill = |action| filled(action, NAME, name);
+            done.into_iter().map(fill).collect()
+        }
+    };
+    outcome.merge(carry_out(client, recorder, next).await);
+    outcome
+}
+
+/// The action with `text` in place of `mark`, in the parts that texts are in.
+fn filled(mut action: Action, mark: &str, text: &str) -> Action {
+    match &mut action {
+        Action::Tell { message, .. } => *message = message.replace(mark, text),
+        Action::Patch { patch: value, .. } | Action::SetStatus { status: value, .. } => {
+            fill(value, mark, text);
+        }
+        _ => {}
+    }
+    action
+}
+
+/// As deep as a status.
+fn fill(value: &mut Value, mark: &str, text: &str) {
+    match value {
+        Value::String(string) => *string = string.replace(mark, text),
+        Value::Array(items) => items.iter_mut().for_each(|item| fill(item, mark, text)),
+        Value::Object(fields) => fields.values_mut().for_each(|item| fill(item, mark, text)),
+        _ => {}
     }
 }
 
@@ -217,6 +273,7 @@ async fn write(client: &Client, action: Action) -> Outcome {
         }
         // These are no writes of their own.
         Action::Batch(_)
+        | Action::Report { .. }
         | Action::Empty(_)
         | Action::Tell { .. }
         | Action::Confirm(_)

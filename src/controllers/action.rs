@@ -66,6 +66,11 @@ impl Target {
     }
 }
 
+/// Stands for a name that the API gives.
+pub const NAME: &str = "\u{1}name\u{1}";
+/// Stands for what the API said when it refused.
+pub const ERROR: &str = "\u{1}error\u{1}";
+
 /// One step. Steps of a plan are done in order; one that fails, or finds the world changed, ends the plan, and the
 /// news of that change brings the next.
 #[derive(Debug, Clone, PartialEq)]
@@ -104,6 +109,13 @@ pub enum Action {
     /// Any number at once, begun slowly: 1, then 2, then 4…; the first round with a failure is the last (upstream's
     /// `slowStartBatch`: a quota that refuses one refuses all).
     Batch(Vec<Action>),
+    /// `action`, then `done`; where the API refuses it `failed`, and the plan ends as it would have without. In texts of
+    /// `done`, `NAME` stands for the object's name, in those of `failed`, `ERROR` for what the API said.
+    Report {
+        action: Box<Action>,
+        done: Vec<Action>,
+        failed: Vec<Action>,
+    },
     /// An event; never fails.
     Tell {
         about: ObjectReference,

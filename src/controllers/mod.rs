@@ -18,11 +18,13 @@ pub mod world;
 
 mod act;
 mod cluster_roles;
+mod deployment;
 mod discovery;
 mod garbage;
 mod namespace;
 mod node_taints;
 mod queue;
+mod replica_set;
 mod root_ca;
 mod service_account;
 
@@ -41,9 +43,12 @@ use tokio_util::sync::CancellationToken;
 pub fn all(certificate_pem: String) -> Vec<Box<dyn Controller>> {
     vec![
         Box::new(cluster_roles::AggregatedRoles),
+        Box::new(deployment::Deployments),
         Box::new(garbage::GarbageCollector),
         Box::new(namespace::Namespaces),
         Box::new(node_taints::NodeTaints),
+        Box::new(replica_set::Sets::new()),
+        Box::new(replica_set::Controllers::new()),
         Box::new(root_ca::RootCa { certificate_pem }),
         Box::new(service_account::ServiceAccounts),
     ]

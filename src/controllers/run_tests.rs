@@ -31,6 +31,9 @@ async fn accounts_and_certificates_are_made_and_an_empty_ending_namespace_is_fin
             "/apis/rbac.authorization.k8s.io/v1/clusterroles",
             json!({"items": []}),
         ),
+        ("/api/v1/replicationcontrollers", json!({"items": []})),
+        ("/apis/apps/v1/deployments", json!({"items": []})),
+        ("/apis/apps/v1/replicasets", json!({"items": []})),
         ("/api/v1", discovery),
     ]);
     let stop = CancellationToken::new();

@@ -10,6 +10,7 @@ mod attach;
 mod claims;
 mod cli_verbs;
 mod crashes;
+mod deployments;
 mod endurance;
 mod ephemeral;
 mod eviction;
@@ -69,6 +70,7 @@ pub fn import_busybox(node: &TestNode) {
 fn main() -> ExitCode {
     SHARED.run(&[
         ("lifecycle", lifecycle::TESTS),
+        ("deployments", deployments::TESTS),
         ("sidecars", sidecars::TESTS),
         ("garbage", garbage::TESTS),
         ("hooks", hooks::TESTS),

@@ -25,6 +25,7 @@ mod service;
 mod service_account;
 mod status;
 mod storage_class;
+mod workload;
 
 pub use pod::complete_static as complete_static_pod;
 pub use pod::field_is_refused as pod_field_is_refused;
@@ -127,6 +128,33 @@ pub struct Kind {
     pub strategy: &'static dyn Strategy,
     /// Decodes `object` as the kind's type: reports wrong types (field path, problem) and fields the type does not have.
     pub check: fn(&Value) -> Checked,
+}
+
+impl Kind {
+    /// A namespaced kind of version v1; what it has beyond that is set with `..`.
+    pub const fn new<S: Strategy>(
+        group: &'static str,
+        kind: &'static str,
+        names: [&'static str; 2],
+        strategy: &'static S,
+        check: fn(&Value) -> Checked,
+    ) -> Kind {
+        Kind {
+            group,
+            version: "v1",
+            kind,
+            plural: names[0],
+            singular: names[1],
+            short_names: &[],
+            categories: &[],
+            namespaced: true,
+            subresources: &[],
+            selectable: &[],
+            columns: super::table::GENERIC,
+            strategy,
+            check,
+        }
+    }
 }
 
 /// What strict decoding found.

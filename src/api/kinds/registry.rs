@@ -1,6 +1,7 @@
 //! Every kind the API serves: what pods and their surroundings are made of here, who may do what in `access`.
 
 mod access;
+mod workloads;
 
 use super::check::check;
 use super::{
@@ -220,7 +221,8 @@ static KINDS: &[Kind] = &[
 
 /// Every kind, in discovery order.
 pub fn all() -> &'static [Kind] {
-    static ALL: LazyLock<Vec<Kind>> = LazyLock::new(|| [KINDS, access::KINDS].concat());
+    static ALL: LazyLock<Vec<Kind>> =
+        LazyLock::new(|| [KINDS, access::KINDS, workloads::KINDS].concat());
     &ALL
 }
 

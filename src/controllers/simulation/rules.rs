@@ -9,6 +9,7 @@ const RULES: &[(&str, Rule)] = &[
     ("namespaces have an account", accounts),
     ("no object outlives its owners", orphans),
     ("no deletion waits", ending),
+    ("sets have the pods they ask for", sized),
 ];
 
 /// Every rule that does not hold, and where.
@@ -51,6 +52,18 @@ fn ending(world: &World) -> Vec<String> {
         .filter(|node| node.meta.is_ending())
         .map(named)
         .collect()
+}
+
+fn sized(world: &World) -> Vec<String> {
+    let sets = world.replica_sets.iter();
+    let told = sets.filter_map(|set| {
+        let uid = set.metadata.uid.as_deref()?;
+        let pods = world.pods.owned_by(uid).filter(|p| p.is_active()).count();
+        let wanted = set.spec.replicas?;
+        (i64::try_from(pods).ok()? != i64::from(wanted))
+            .then(|| format!("{:?} has {pods} of {wanted}", set.metadata.name))
+    });
+    told.collect()
 }
 
 fn named(node: &Node) -> String {

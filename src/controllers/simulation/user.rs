@@ -32,10 +32,34 @@ type Manifest = (&'static str, fn(&str) -> Value);
 const MANIFESTS: &[Manifest] = &[
     ("/api/v1/namespaces/sim/configmaps", config_map),
     ("/api/v1/namespaces/sim/secrets", secret),
+    ("/apis/apps/v1/namespaces/sim/deployments", deployment),
+    ("/apis/apps/v1/namespaces/sim/replicasets", replica_set),
+    (
+        "/api/v1/namespaces/sim/replicationcontrollers",
+        replication_controller,
+    ),
 ];
 
 const NAMES: &[&str] = &["a", "b"];
 const POLICIES: &[&str] = &["Background", "Foreground", "Orphan"];
+
+fn deployment(name: &str) -> Value {
+    let app = format!("d-{name}");
+    json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name},
+        "spec": {"replicas": 2, "selector": {"matchLabels": {"app": app}}, "template": template(&app, "Always")}})
+}
+
+fn replica_set(name: &str) -> Value {
+    let app = format!("r-{name}");
+    json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": name},
+        "spec": {"replicas": 2, "selector": {"matchLabels": {"app": app}}, "template": template(&app, "Always")}})
+}
+
+fn replication_controller(name: &str) -> Value {
+    let app = format!("c-{name}");
+    json!({"apiVersion": "v1", "kind": "ReplicationController", "metadata": {"name": name},
+        "spec": {"replicas": 2, "selector": {"app": app}, "template": template(&app, "Always")}})
+}
 
 fn config_map(_: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": "b"}})
@@ -47,8 +71,7 @@ fn secret(_: &str) -> Value {
         {"apiVersion": "v1", "kind": "ConfigMap", "name": "a", "uid": "00000000-0000-4000-8000-000000000000"}]}})
 }
 
-/// A template of pods with the label `app: name`.
-#[allow(dead_code)]
+/// A template of pods with the label `app: name`; each owner selects its own only.
 pub fn template(name: &str, restart: &str) -> Value {
     json!({"metadata": {"labels": {"app": name}},
         "spec": {"restartPolicy": restart, "containers": [{"name": "c", "image": "i:1"}]}})

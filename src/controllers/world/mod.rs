@@ -17,6 +17,7 @@ pub use table::{Diff, Key, Table, Watched, controller, key};
 use crate::client::informer::{Event, Scope};
 use crate::object::selector::FieldSelector;
 use k8s_openapi::Resource;
+use k8s_openapi::api::apps::v1 as apps;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::rbac::v1 as rbac;
 use k8s_openapi::api::storage::v1 as storage;
@@ -123,6 +124,9 @@ world! {
     volumes Volume core::PersistentVolume, Scope::default();
     claims Claim core::PersistentVolumeClaim, Scope::default();
     classes Class storage::StorageClass, Scope::default();
+    deployments Deployment apps::Deployment, Scope::default();
+    replica_sets ReplicaSet apps::ReplicaSet, Scope::default();
+    replication_controllers ReplicationController core::ReplicationController, Scope::default();
 }
 
 /// Whether the watch of this scope would tell of the object: what it will never tell of, it will never take back.

@@ -35,6 +35,29 @@ pub fn field_is_refused(path: &str) -> bool {
     unsupported::is_listed(path)
 }
 
+/// Fills in what a pod template's author left out.
+pub fn complete_template(template: &mut Value) {
+    if let Some(spec) = template.get_mut("spec").filter(|spec| spec.is_object()) {
+        defaults::complete_spec(spec);
+    }
+}
+
+/// Everything wrong with the pod that `template` at `at` (`spec.template`) stands for.
+pub fn validate_template(template: &Value, at: &str) -> Vec<FieldError> {
+    let mut pod = json!({"metadata": template["metadata"], "spec": template["spec"]});
+    if !pod["metadata"].is_object() {
+        pod["metadata"] = json!({});
+    }
+    // The pod gets its name from the controller.
+    pod["metadata"]["name"] = "template".into();
+    let mut errors = Pod.validate(&pod);
+    errors.extend(Pod.validate_create(&pod));
+    for error in &mut errors {
+        error.field = format!("{at}.{}", error.field);
+    }
+    errors
+}
+
 pub struct Pod;
 
 impl Strategy for Pod {
