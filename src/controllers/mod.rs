@@ -17,10 +17,12 @@ pub mod storage;
 pub mod world;
 
 mod act;
+mod clock;
 mod cluster_roles;
 mod deployment;
 mod discovery;
 mod garbage;
+mod job;
 mod namespace;
 mod node_taints;
 mod queue;
@@ -45,6 +47,8 @@ pub fn all(certificate_pem: String) -> Vec<Box<dyn Controller>> {
         Box::new(cluster_roles::AggregatedRoles),
         Box::new(deployment::Deployments),
         Box::new(garbage::GarbageCollector),
+        Box::new(job::Jobs),
+        Box::new(job::OrphanedPods),
         Box::new(namespace::Namespaces),
         Box::new(node_taints::NodeTaints),
         Box::new(replica_set::Sets::new()),

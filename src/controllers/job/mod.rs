@@ -16,15 +16,13 @@ mod success_policy;
 mod template;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod tests_policies;
 mod verdict;
 mod view;
 
 pub use orphans::OrphanedPods;
-pub use spec::{condition, end};
+pub use spec::end;
 
-use super::action::{Action, Plan, Target};
+use super::action::{Action, ERROR, Plan, Target};
 use super::clock;
 use super::owners::{self, Claim};
 use super::runner::Controller;
@@ -33,7 +31,7 @@ use crate::client::recorder::Kind;
 use jiff::Timestamp;
 use k8s_openapi::Resource;
 use k8s_openapi::api::batch::v1::Job;
-use serde_json::{Value, json};
+use serde_json::json;
 use spec::Spec;
 use std::time::Duration;
 use view::View;
@@ -98,7 +96,10 @@ impl Controller for Jobs {
         let Some(selector) = selector else {
             return Plan::default();
         };
-        let claim = owners::claim_pods(world, job.as_ref(), &selector);
+        let mut claim = owners::claim_pods(world, job.as_ref(), &selector);
+        for action in &mut claim.actions {
+            track(world, job, action);
+        }
         decide(job, claim, now)
     }
 }
@@ -111,9 +112,6 @@ fn selects(job: &Job, pod: &PodView) -> bool {
 
 fn decide(job: &Job, claim: Claim<PodView>, now: Timestamp) -> Plan {
     let mut plan = Plan::of(claim.actions);
-    for action in &mut plan.actions {
-        track(job, action);
-    }
     let view = View::of(Spec::of(job), &claim.owned, now);
     let mut over = verdict::verdict(&view);
     let mut moves = moves::Moves::default();
@@ -138,31 +136,28 @@ fn decide(job: &Job, claim: Claim<PodView>, now: Timestamp) -> Plan {
     write(job, &next, actions);
     batch(next.free.iter().map(|pod| orphans::let_go(pod)), actions);
     delete(job, &moves.delete, keeps_finalizer, actions);
-    let created: Vec<Action> = moves.create.iter().enumerate()
-        .map(|(number, pod)| template::create(&view.spec, pod, number, now))
-        .collect();
-    let names: Vec<String> = created.iter().filter_map(name_of).collect();
-    batch(created, actions);
-    let about = Target::of::<Job>(&job.metadata);
-    for name in names {
-        let message = format!("Created pod: {name}");
-        actions.push(Action::tell(&about, Kind::Normal, "SuccessfulCreate", message));
-    }
+    let created = moves.create.iter();
+    batch(created.map(|pod| template::create(&view.spec, pod)), actions);
     plan
 }
 
-/// Adopted pods are tracked from then on; those that are let go are not.
-fn track(job: &Job, action: &mut Action) {
-    let Action::Patch { patch, .. } = action else {
+/// Adopted pods are tracked from then on, those that are released are not.
+fn track(world: &World, job: &Job, action: &mut Action) {
+    let Action::Patch { target, patch, .. } = action else {
+        return;
+    };
+    let Some(pod) = world.pods.get(&target.key()) else {
         return;
     };
     let uid = job.metadata.uid.as_deref().unwrap_or_default();
     let owners = patch["metadata"]["ownerReferences"].as_array();
-    if owners.is_some_and(|all| all.iter().any(|o| o["uid"] == uid)) {
-        // What its other finalizers are is not asked: a pod nobody owned has none in practice, and one that has is
-        // left as it is.
-        patch["metadata"]["finalizers"] = json!([pods::FINALIZER]);
+    let is_adopted = owners.is_some_and(|all| all.iter().any(|o| o["uid"] == uid));
+    let mut finalizers = pod.metadata.finalizers.clone().unwrap_or_default();
+    finalizers.retain(|finalizer| finalizer != pods::FINALIZER);
+    if is_adopted {
+        finalizers.push(pods::FINALIZER.to_owned());
     }
+    patch["metadata"]["finalizers"] = json!(finalizers);
 }
 
 fn write(job: &Job, next: &status::Next<'_>, actions: &mut Vec<Action>) {
@@ -211,38 +206,36 @@ fn reason(text: &str) -> &'static str {
 }
 
 fn delete(job: &Job, pods: &[&PodView], keeps_finalizer: bool, actions: &mut Vec<Action>) {
-    if !keeps_finalizer {
-        // They do not count: let go first, so that a crash in between leaves nothing to count.
-        let tracked = pods.iter().filter(|pod| pods::is_tracked(pod));
-        batch(tracked.map(|pod| orphans::let_go(pod)), actions);
-    }
-    let deletions = pods.iter().map(|pod| Action::Delete {
-        target: Target::of::<PodView>(&pod.metadata),
-        resource_version: None,
-        grace_period_seconds: None,
-        propagation: None,
+    let about = Target::of::<Job>(&job.metadata);
+    let deletions = pods.iter().map(|pod| {
+        let name = pods::name(pod);
+        let (done, failed) = (format!("Deleted pod: {name}"), format!("Error deleting: {ERROR}"));
+        let delete = Action::Report {
+            action: Box::new(Action::Delete {
+                target: Target::of::<PodView>(&pod.metadata),
+                resource_version: None,
+                grace_period_seconds: None,
+                propagation: None,
+            }),
+            done: vec![Action::tell(&about, Kind::Normal, "SuccessfulDelete", done)],
+            failed: vec![Action::tell(&about, Kind::Warning, "FailedDelete", failed)],
+        };
+        if keeps_finalizer || !pods::is_tracked(pod) {
+            return delete;
+        }
+        // It does not count: let go first, so that a crash in between leaves nothing to count.
+        Action::Report {
+            action: Box::new(orphans::let_go(pod)),
+            done: vec![delete],
+            failed: Vec::new(),
+        }
     });
     batch(deletions, actions);
-    let about = Target::of::<Job>(&job.metadata);
-    for pod in pods {
-        let message = format!("Deleted pod: {}", pods::name(pod));
-        actions.push(Action::tell(&about, Kind::Normal, "SuccessfulDelete", message));
-    }
 }
 
 fn batch(all: impl IntoIterator<Item = Action>, actions: &mut Vec<Action>) {
     let all: Vec<Action> = all.into_iter().collect();
     if !all.is_empty() {
         actions.push(Action::Batch(all));
-    }
-}
-
-fn name_of(action: &Action) -> Option<String> {
-    match action {
-        Action::Create { object, .. } => {
-            let name: &Value = &object["metadata"]["name"];
-            name.as_str().map(str::to_owned)
-        }
-        _ => None,
     }
 }

@@ -3,27 +3,23 @@
 use super::moves::NewPod;
 use super::pods::{FINALIZER, INDEX, INDEX_FAILURES, INDEX_IGNORED};
 use super::spec::Spec;
-use crate::controllers::action::{Action, Target};
+use crate::controllers::action::{Action, ERROR, NAME, Target};
 use crate::controllers::owners;
+use crate::client::recorder::Kind;
 use crate::controllers::world::PodView;
-use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{
     Container, EnvVar, EnvVarSource, ObjectFieldSelector, PodTemplateSpec,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::json;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 const INDEX_VARIABLE: &str = "JOB_COMPLETION_INDEX";
 /// Upstream cuts the beginning of a generated name here, so that the name stays a label.
 const BASE_BYTES_MAX: usize = 58;
-const SUFFIX_LENGTH: usize = 5;
-/// Upstream's: letters and digits that make no words.
-const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
-/// Makes the pod; `number` is its place among those made at once.
-pub fn create(spec: &Spec<'_>, pod: &NewPod, number: usize, now: Timestamp) -> Action {
+/// Makes the pod, and tells of it.
+pub fn create(spec: &Spec<'_>, pod: &NewPod) -> Action {
     let job = &spec.job.metadata;
     let namespace = job.namespace.clone().unwrap_or_default();
     let job_name = job.name.clone().unwrap_or_default();
@@ -49,13 +45,7 @@ pub fn create(spec: &Spec<'_>, pod: &NewPod, number: usize, now: Timestamp) -> A
             annotations.insert(INDEX_IGNORED.to_owned(), ignored.to_string());
         }
     }
-    let mut end = base.len().min(BASE_BYTES_MAX);
-    while !base.is_char_boundary(end) {
-        end -= 1;
-    }
-    let name = format!("{}{}", &base[..end], suffix((&job.uid, pod.index, number, now)));
     let metadata = ObjectMeta {
-        name: Some(name.clone()),
         generate_name: Some(base),
         namespace: Some(namespace.clone()),
         labels: Some(labels).filter(|l| !l.is_empty()),
@@ -64,9 +54,16 @@ pub fn create(spec: &Spec<'_>, pod: &NewPod, number: usize, now: Timestamp) -> A
         owner_references: Some(vec![owners::reference::<Job>(job)]),
         ..ObjectMeta::default()
     };
-    Action::Create {
-        target: Target::named::<PodView>(&namespace, &name),
+    let about = Target::of::<Job>(job);
+    let create = Action::Create {
+        target: Target::named::<PodView>(&namespace, ""),
         object: json!({"metadata": metadata, "spec": template.spec}),
+    };
+    let (done, failed) = (format!("Created pod: {NAME}"), format!("Error creating: {ERROR}"));
+    Action::Report {
+        action: Box::new(create),
+        done: vec![Action::tell(&about, Kind::Normal, "SuccessfulCreate", done)],
+        failed: vec![Action::tell(&about, Kind::Warning, "FailedCreate", failed)],
     }
 }
 
@@ -102,19 +99,4 @@ fn tell_index(container: &mut Container) {
         }),
         ..EnvVar::default()
     });
-}
-
-/// As good as random, and the same for the same decision.
-fn suffix(seed: impl Hash) -> String {
-    let mut hasher = DefaultHasher::new();
-    seed.hash(&mut hasher);
-    let mut rest = hasher.finish();
-    let letters = ALPHABET.len() as u64;
-    let mut suffix = String::with_capacity(SUFFIX_LENGTH);
-    for _ in 0..SUFFIX_LENGTH {
-        // The remainder is below the alphabet's length.
-        suffix.push(char::from(ALPHABET[(rest % letters) as usize]));
-        rest /= letters;
-    }
-    suffix
 }
