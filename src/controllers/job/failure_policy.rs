@@ -33,7 +33,10 @@ pub fn judge(spec: &Spec<'_>, pod: &PodView) -> Verdict {
         let cause = if let Some(codes) = &rule.on_exit_codes {
             by_exit_code(pod, codes).map(|(status, ended)| {
                 let (container, code) = (&status.name, ended.exit_code);
-                format!("Container {container} for pod {} failed with exit code {code}", full_name(pod))
+                format!(
+                    "Container {container} for pod {} failed with exit code {code}",
+                    full_name(pod)
+                )
             })
         } else {
             let patterns = rule.on_pod_conditions.as_deref().unwrap_or_default();

@@ -10,6 +10,8 @@ mod indexes;
 mod moves;
 mod orphans;
 mod pods;
+#[cfg(test)]
+mod policy_tests;
 mod spec;
 mod status;
 mod success_policy;
@@ -62,7 +64,10 @@ impl Controller for Jobs {
                 {
                     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
                     let all = world.jobs.in_namespace(namespace);
-                    keys.extend(all.filter(|job| selects(job, pod)).map(|j| key(&j.metadata)));
+                    keys.extend(
+                        all.filter(|job| selects(job, pod))
+                            .map(|j| key(&j.metadata)),
+                    );
                 }
                 keys
             }
@@ -137,7 +142,10 @@ fn decide(job: &Job, claim: Claim<PodView>, now: Timestamp) -> Plan {
     batch(next.free.iter().map(|pod| orphans::let_go(pod)), actions);
     delete(job, &moves.delete, keeps_finalizer, actions);
     let created = moves.create.iter();
-    batch(created.map(|pod| template::create(&view.spec, pod)), actions);
+    batch(
+        created.map(|pod| template::create(&view.spec, pod)),
+        actions,
+    );
     plan
 }
 
@@ -182,7 +190,12 @@ fn write(job: &Job, next: &status::Next<'_>, actions: &mut Vec<Action>) {
         if wanted.is_some_and(|wanted| next.status.succeeded > Some(wanted)) {
             let message = "Too many succeeded pods running after completion count reached";
             let reason = "TooManySucceededPods";
-            actions.push(Action::tell(&target, Kind::Warning, reason, message.to_owned()));
+            actions.push(Action::tell(
+                &target,
+                Kind::Warning,
+                reason,
+                message.to_owned(),
+            ));
         }
         let message = "Job completed".to_owned();
         actions.push(Action::tell(&target, Kind::Normal, "Completed", message));
@@ -209,7 +222,10 @@ fn delete(job: &Job, pods: &[&PodView], keeps_finalizer: bool, actions: &mut Vec
     let about = Target::of::<Job>(&job.metadata);
     let deletions = pods.iter().map(|pod| {
         let name = pods::name(pod);
-        let (done, failed) = (format!("Deleted pod: {name}"), format!("Error deleting: {ERROR}"));
+        let (done, failed) = (
+            format!("Deleted pod: {name}"),
+            format!("Error deleting: {ERROR}"),
+        );
         let delete = Action::Report {
             action: Box::new(Action::Delete {
                 target: Target::of::<PodView>(&pod.metadata),

@@ -93,7 +93,10 @@ fn counted(view: &View<'_>, status: &mut JobStatus) {
 fn write_down<'a>(view: &View<'a>, over: Option<&JobCondition>, next: &mut Next<'a>) -> bool {
     let spec = &view.spec;
     let fails_all = over.is_some_and(|c| c.type_ != SUCCESS_CRITERIA_MET);
-    let waiting = next.status.uncounted_terminated_pods.get_or_insert_default();
+    let waiting = next
+        .status
+        .uncounted_terminated_pods
+        .get_or_insert_default();
     let (mut succeeded, mut failed) = (
         waiting.succeeded.take().unwrap_or_default(),
         waiting.failed.take().unwrap_or_default(),
@@ -136,7 +139,9 @@ fn write_down<'a>(view: &View<'a>, over: Option<&JobCondition>, next: &mut Next<
     waiting.succeeded = filled(succeeded);
     waiting.failed = filled(failed);
     if spec.is_indexed {
-        let all = view.counted_indexes.union(&super::indexes::Indexes::of(indexes));
+        let all = view
+            .counted_indexes
+            .union(&super::indexes::Indexes::of(indexes));
         next.status.succeeded = Some(all.count()).filter(|n| *n > 0);
         next.status.completed_indexes = Some(all.to_string()).filter(|text| !text.is_empty());
         next.status.failed_indexes = view.failed_indexes.as_ref().map(ToString::to_string);

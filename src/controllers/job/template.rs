@@ -3,9 +3,9 @@
 use super::moves::NewPod;
 use super::pods::{FINALIZER, INDEX, INDEX_FAILURES, INDEX_IGNORED};
 use super::spec::Spec;
+use crate::client::recorder::Kind;
 use crate::controllers::action::{Action, ERROR, NAME, Target};
 use crate::controllers::owners;
-use crate::client::recorder::Kind;
 use crate::controllers::world::PodView;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{
@@ -59,7 +59,10 @@ pub fn create(spec: &Spec<'_>, pod: &NewPod) -> Action {
         target: Target::named::<PodView>(&namespace, ""),
         object: json!({"metadata": metadata, "spec": template.spec}),
     };
-    let (done, failed) = (format!("Created pod: {NAME}"), format!("Error creating: {ERROR}"));
+    let (done, failed) = (
+        format!("Created pod: {NAME}"),
+        format!("Error creating: {ERROR}"),
+    );
     Action::Report {
         action: Box::new(create),
         done: vec![Action::tell(&about, Kind::Normal, "SuccessfulCreate", done)],

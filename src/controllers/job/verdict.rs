@@ -15,7 +15,13 @@ pub const FAILURE_TARGET: &str = "FailureTarget";
 /// Says that the Job will be complete when its pods have ended.
 pub const SUCCESS_CRITERIA_MET: &str = "SuccessCriteriaMet";
 
-pub fn new(kind: &str, status: &str, reason: &str, message: String, now: Timestamp) -> JobCondition {
+pub fn new(
+    kind: &str,
+    status: &str,
+    reason: &str,
+    message: String,
+    now: Timestamp,
+) -> JobCondition {
     JobCondition {
         type_: kind.to_owned(),
         status: status.to_owned(),
@@ -34,14 +40,19 @@ pub fn verdict(view: &View<'_>) -> Option<JobCondition> {
     {
         return Some(decided.clone());
     }
-    let failed = |(reason, message): (&str, String)| {
-        new(FAILURE_TARGET, "True", reason, message, view.now)
-    };
+    let failed =
+        |(reason, message): (&str, String)| new(FAILURE_TARGET, "True", reason, message, view.now);
     if let Some(why) = failure(view) {
         return Some(failed(why));
     }
     let message = success_policy::met(&view.spec, &view.succeeded_indexes)?;
-    Some(new(SUCCESS_CRITERIA_MET, "True", "SuccessPolicy", message, view.now))
+    Some(new(
+        SUCCESS_CRITERIA_MET,
+        "True",
+        "SuccessPolicy",
+        message,
+        view.now,
+    ))
 }
 
 /// Enough pods have succeeded, and none is left. `moves`: pods are about to be made or deleted.
@@ -53,7 +64,13 @@ pub fn completion(view: &View<'_>, moves: bool) -> Option<JobCondition> {
     };
     let message = "Reached expected number of succeeded pods".to_owned();
     (enough && view.active.is_empty() && !moves).then(|| {
-        new(SUCCESS_CRITERIA_MET, "True", "CompletionsReached", message, view.now)
+        new(
+            SUCCESS_CRITERIA_MET,
+            "True",
+            "CompletionsReached",
+            message,
+            view.now,
+        )
     })
 }
 
@@ -80,15 +97,22 @@ fn failure(view: &View<'_>) -> Option<(&'static str, String)> {
         ));
     }
     let failed = view.failed_indexes.as_ref()?.count();
-    if spec.fields.max_failed_indexes.is_some_and(|max| failed > max) {
+    if spec
+        .fields
+        .max_failed_indexes
+        .is_some_and(|max| failed > max)
+    {
         return Some((
             "MaxFailedIndexesExceeded",
             "Job has exceeded the specified maximal number of failed indexes".to_owned(),
         ));
     }
     let over = failed.saturating_add(view.succeeded_indexes.count());
-    (failed > 0 && spec.completions.is_some_and(|completions| over >= completions))
-        .then(|| ("FailedIndexes", "Job has failed indexes".to_owned()))
+    (failed > 0
+        && spec
+            .completions
+            .is_some_and(|completions| over >= completions))
+    .then(|| ("FailedIndexes", "Job has failed indexes".to_owned()))
 }
 
 fn restarts_too_often(view: &View<'_>) -> bool {

@@ -203,7 +203,10 @@ impl<'a> View<'a> {
         running
             .flat_map(|pod| {
                 let status = &pod.status;
-                status.init_container_statuses.iter().chain(&status.container_statuses)
+                status
+                    .init_container_statuses
+                    .iter()
+                    .chain(&status.container_statuses)
             })
             .fold(0, |sum, status| sum.saturating_add(status.restart_count))
     }
