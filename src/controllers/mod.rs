@@ -19,6 +19,7 @@ pub mod world;
 mod act;
 mod clock;
 mod cluster_roles;
+mod cron_job;
 mod deployment;
 mod discovery;
 mod garbage;
@@ -29,6 +30,7 @@ mod queue;
 mod replica_set;
 mod root_ca;
 mod service_account;
+mod ttl_after_finished;
 
 #[cfg(test)]
 pub(crate) mod fake_door;
@@ -45,6 +47,7 @@ use tokio_util::sync::CancellationToken;
 pub fn all(certificate_pem: String) -> Vec<Box<dyn Controller>> {
     vec![
         Box::new(cluster_roles::AggregatedRoles),
+        Box::new(cron_job::CronJobs),
         Box::new(deployment::Deployments),
         Box::new(garbage::GarbageCollector),
         Box::new(job::Jobs),
@@ -55,6 +58,7 @@ pub fn all(certificate_pem: String) -> Vec<Box<dyn Controller>> {
         Box::new(replica_set::Controllers::new()),
         Box::new(root_ca::RootCa { certificate_pem }),
         Box::new(service_account::ServiceAccounts),
+        Box::new(ttl_after_finished::TtlAfterFinished),
     ]
 }
 

@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod claims;
+pub mod cron;
 pub mod names;
 pub mod node_selector;
 pub mod quantity;
