@@ -73,13 +73,8 @@ impl Controller for CronJobs {
                 };
                 run.start(&status, &mut plan);
             }
-            // Validation keeps these out of the store.
-            Err(error) => {
-                let about = Target::of::<CronJob>(&cron_job.metadata);
-                let message = format!("unparseable schedule: {:?} : {error}", spec.schedule);
-                let tell = Action::tell(&about, Kind::Warning, "UnparseableSchedule", message);
-                plan.actions.push(tell);
-            }
+            // Validation keeps these out of the store, and tells why.
+            Err(_) => {}
         }
         plan
     }
@@ -137,11 +132,12 @@ impl Run<'_> {
         let about = Target::of::<CronJob>(meta);
         match self.cron.next(self.now) {
             Some(next) => clock::look_at(plan, next, self.now),
-            None => {
+            None if self.is_new() => {
                 let message = format!("invalid schedule: {} never comes", self.spec.schedule);
                 let tell = Action::tell(&about, Kind::Warning, "InvalidSchedule", message);
                 plan.actions.push(tell);
             }
+            None => {}
         }
         let last = status.last_schedule_time.as_ref();
         let Some(since) = last.or(meta.creation_timestamp.as_ref()) else {
@@ -190,6 +186,12 @@ impl Run<'_> {
             plan.actions.push(tell);
         }
         plan.actions.push(self.create(&about, name, due));
+    }
+
+    /// What is wrong with it is news.
+    fn is_new(&self) -> bool {
+        let created = self.cron_job.metadata.creation_timestamp.as_ref();
+        created.is_some_and(|at| self.now.duration_since(at.0) < NEWS)
     }
 
     fn create(&self, about: &Target, name: String, due: Timestamp) -> Action {

@@ -5,6 +5,8 @@
 //! keeps in memory (back-off) is read from the pods. It never knows when a pod runs or where.
 //! <https://kubernetes.io/docs/concepts/workloads/controllers/job/>
 
+#[cfg(test)]
+mod counting_tests;
 mod failure_policy;
 mod indexes;
 mod moves;
