@@ -17,16 +17,20 @@ pub mod storage;
 pub mod world;
 
 mod act;
+mod clock;
 mod cluster_roles;
+mod cron_job;
 mod deployment;
 mod discovery;
 mod garbage;
+mod job;
 mod namespace;
 mod node_taints;
 mod queue;
 mod replica_set;
 mod root_ca;
 mod service_account;
+mod ttl_after_finished;
 
 #[cfg(test)]
 pub(crate) mod fake_door;
@@ -43,14 +47,18 @@ use tokio_util::sync::CancellationToken;
 pub fn all(certificate_pem: String) -> Vec<Box<dyn Controller>> {
     vec![
         Box::new(cluster_roles::AggregatedRoles),
+        Box::new(cron_job::CronJobs),
         Box::new(deployment::Deployments),
         Box::new(garbage::GarbageCollector),
+        Box::new(job::Jobs),
+        Box::new(job::OrphanedPods),
         Box::new(namespace::Namespaces),
         Box::new(node_taints::NodeTaints),
         Box::new(replica_set::Sets::new()),
         Box::new(replica_set::Controllers::new()),
         Box::new(root_ca::RootCa { certificate_pem }),
         Box::new(service_account::ServiceAccounts),
+        Box::new(ttl_after_finished::TtlAfterFinished),
     ]
 }
 

@@ -36,12 +36,13 @@ impl<K> Default for WorkQueue<K> {
 }
 
 impl<K: Ord + Clone> WorkQueue<K> {
-    /// Asks for `key` to be worked on now; news ends a back-off.
+    /// Asks for `key` to be worked on now.
+    #[cfg(test)]
     pub fn add(&mut self, key: K, now: Instant) {
         self.add_at(key, now);
     }
 
-    /// Asks for `key` to be worked on then, or sooner if that was asked for.
+    /// Asks for `key` to be worked on then, or sooner if that was asked for; news ends a back-off.
     pub fn add_at(&mut self, key: K, at: Instant) {
         match self.entries.get_mut(&key) {
             Some(entry) if entry.running => {

@@ -34,6 +34,8 @@ async fn accounts_and_certificates_are_made_and_an_empty_ending_namespace_is_fin
         ("/api/v1/replicationcontrollers", json!({"items": []})),
         ("/apis/apps/v1/deployments", json!({"items": []})),
         ("/apis/apps/v1/replicasets", json!({"items": []})),
+        ("/apis/batch/v1/jobs", json!({"items": []})),
+        ("/apis/batch/v1/cronjobs", json!({"items": []})),
         ("/api/v1", discovery),
     ]);
     let stop = CancellationToken::new();

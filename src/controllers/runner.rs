@@ -14,6 +14,7 @@ use futures::StreamExt;
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
+use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +29,10 @@ pub trait Controller: Send + Sync {
     fn name(&self) -> &'static str;
     /// Objects to look at again because of this change.
     fn keys(&self, world: &World, change: &Change) -> Vec<Key>;
+    /// How long news like this may be gathered before it is looked at; changes that come meanwhile are one.
+    fn gathers(&self, _: &Change) -> Duration {
+        Duration::ZERO
+    }
     /// What to do for the object; nothing where all is as it should be.
     fn reconcile(&self, world: &World, key: &Key, now: Timestamp) -> Plan;
 }
@@ -55,8 +60,9 @@ impl Runner {
     pub fn on_changes(&mut self, changes: impl IntoIterator<Item = Change>, now: Instant) {
         for change in changes {
             for (index, controller) in self.controllers.iter().enumerate() {
+                let at = now + controller.gathers(&change);
                 for key in controller.keys(&self.world, &change) {
-                    self.queue.add((index, key), now);
+                    self.queue.add_at((index, key), at);
                 }
             }
         }

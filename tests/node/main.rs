@@ -10,6 +10,7 @@ mod attach;
 mod claims;
 mod cli_verbs;
 mod crashes;
+mod cron_jobs;
 mod deployments;
 mod endurance;
 mod ephemeral;
@@ -19,6 +20,7 @@ mod garbage;
 mod hooks;
 mod identity;
 mod images;
+mod jobs;
 mod lifecycle;
 mod log_flood;
 mod logs;
@@ -70,6 +72,8 @@ pub fn import_busybox(node: &TestNode) {
 
 fn main() -> ExitCode {
     SHARED.run(&[
+        ("cron_jobs", cron_jobs::TESTS),
+        ("jobs", jobs::TESTS),
         ("lifecycle", lifecycle::TESTS),
         ("deployments", deployments::TESTS),
         ("sidecars", sidecars::TESTS),

@@ -18,6 +18,7 @@ use crate::client::informer::{Event, Scope};
 use crate::object::selector::FieldSelector;
 use k8s_openapi::Resource;
 use k8s_openapi::api::apps::v1 as apps;
+use k8s_openapi::api::batch::v1 as batch;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::rbac::v1 as rbac;
 use k8s_openapi::api::storage::v1 as storage;
@@ -127,6 +128,8 @@ world! {
     deployments Deployment apps::Deployment, Scope::default();
     replica_sets ReplicaSet apps::ReplicaSet, Scope::default();
     replication_controllers ReplicationController core::ReplicationController, Scope::default();
+    jobs Job batch::Job, Scope::default();
+    cron_jobs CronJob batch::CronJob, Scope::default();
 }
 
 /// Whether the watch of this scope would tell of the object: what it will never tell of, it will never take back.

@@ -4,6 +4,7 @@ use super::Workload;
 use crate::api::kinds::errors::Errors;
 use crate::api::kinds::{FieldError, metadata};
 use crate::object::access::text;
+use crate::object::cron::{Cron, CronError};
 use crate::object::names;
 use crate::object::selector::LabelSelector;
 use serde_json::{Value, json};
@@ -49,6 +50,8 @@ pub fn validate(kind: Workload, object: &Value) -> Vec<FieldError> {
         Workload::CronJob => {
             if text(spec, "/schedule").is_empty() {
                 errors.push(FieldError::required("spec.schedule", ""));
+            } else {
+                schedule(spec, &mut errors);
             }
             let policy = text(spec, "/concurrencyPolicy");
             errors.one_of(
@@ -66,6 +69,30 @@ pub fn validate(kind: Workload, object: &Value) -> Vec<FieldError> {
         }
     }
     errors.list
+}
+
+/// A schedule that comes round, in a zone that is known; the zone has a field of its own.
+fn schedule(spec: &Value, errors: &mut Errors) {
+    let zone = spec["timeZone"].as_str();
+    match Cron::parse(text(spec, "/schedule"), zone) {
+        Ok(_) => {}
+        Err(error @ CronError::Zone(_)) => {
+            let detail = error.to_string();
+            errors.push(FieldError::invalid(
+                "spec.timeZone",
+                &spec["timeZone"],
+                detail,
+            ));
+        }
+        Err(error) => {
+            let detail = error.to_string();
+            errors.push(FieldError::invalid(
+                "spec.schedule",
+                &spec["schedule"],
+                detail,
+            ));
+        }
+    }
 }
 
 fn restart(template: &Value, at: &str, allowed: &[&str], errors: &mut Errors) {
