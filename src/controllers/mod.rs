@@ -13,7 +13,6 @@
 pub mod action;
 pub mod owners;
 pub mod runner;
-pub mod storage;
 pub mod world;
 
 mod act;
@@ -22,6 +21,8 @@ mod cluster_roles;
 mod cron_job;
 mod deployment;
 mod discovery;
+mod disruption;
+mod endpoints;
 mod garbage;
 mod job;
 mod namespace;
@@ -30,6 +31,7 @@ mod queue;
 mod replica_set;
 mod root_ca;
 mod service_account;
+mod storage;
 mod ttl_after_finished;
 
 #[cfg(test)]
@@ -49,6 +51,10 @@ pub fn all(certificate_pem: String) -> Vec<Box<dyn Controller>> {
         Box::new(cluster_roles::AggregatedRoles),
         Box::new(cron_job::CronJobs),
         Box::new(deployment::Deployments),
+        Box::new(disruption::Budgets),
+        Box::new(endpoints::Mirror),
+        Box::new(endpoints::Slices),
+        Box::new(endpoints::Subsets),
         Box::new(garbage::GarbageCollector),
         Box::new(job::Jobs),
         Box::new(job::OrphanedPods),
@@ -58,6 +64,9 @@ pub fn all(certificate_pem: String) -> Vec<Box<dyn Controller>> {
         Box::new(replica_set::Controllers::new()),
         Box::new(root_ca::RootCa { certificate_pem }),
         Box::new(service_account::ServiceAccounts),
+        Box::new(storage::Claims),
+        Box::new(storage::Ephemeral),
+        Box::new(storage::Volumes),
         Box::new(ttl_after_finished::TtlAfterFinished),
     ]
 }

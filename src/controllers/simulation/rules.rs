@@ -1,5 +1,7 @@
 //! What must be so in a settled world: one rule per kind, each answering with what breaks it.
 
+use crate::controllers::endpoints::SERVICE_NAME;
+use crate::controllers::owners;
 use crate::controllers::world::World;
 use crate::controllers::world::graph::{Node, Owner};
 
@@ -10,6 +12,8 @@ const RULES: &[(&str, Rule)] = &[
     ("no object outlives its owners", orphans),
     ("no deletion waits", ending),
     ("sets have the pods they ask for", sized),
+    ("slices and endpoints are the ready pods", served),
+    ("budgets count the healthy pods", budgeted),
 ];
 
 /// Every rule that does not hold, and where.
@@ -62,6 +66,57 @@ fn sized(world: &World) -> Vec<String> {
         let wanted = set.spec.replicas?;
         (i64::try_from(pods).ok()? != i64::from(wanted))
             .then(|| format!("{:?} has {pods} of {wanted}", set.metadata.name))
+    });
+    told.collect()
+}
+
+fn served(world: &World) -> Vec<String> {
+    let told = world.services.iter().filter_map(|service| {
+        let selector = service.spec.as_ref()?.selector.as_ref()?;
+        let name = service.metadata.name.clone()?;
+        let namespace = service.metadata.namespace.clone()?;
+        let mut pods: Vec<String> = world
+            .pods
+            .in_namespace(&namespace)
+            .filter(|pod| selector.iter().all(|(k, v)| pod.labels().get(k) == Some(v)))
+            .filter(|pod| pod.is_active() && pod.is_ready())
+            .filter_map(|pod| pod.metadata.uid.clone())
+            .collect();
+        pods.sort();
+        let slices = world.slices.in_namespace(&namespace).filter(|slice| {
+            let labels = slice.metadata.labels.as_ref();
+            labels.and_then(|l| l.get(SERVICE_NAME)) == Some(&name)
+        });
+        let mut sliced: Vec<String> = slices
+            .flat_map(|slice| slice.endpoints.iter().flatten())
+            .filter(|e| e.conditions.as_ref().and_then(|c| c.ready) == Some(true))
+            .filter_map(|e| e.target_ref.as_ref()?.uid.clone())
+            .collect();
+        sliced.sort();
+        let listed = world.endpoints.get(&(namespace, name.clone()));
+        let mut listed: Vec<String> = listed
+            .iter()
+            .flat_map(|e| e.subsets.iter().flatten())
+            .flat_map(|subset| subset.addresses.iter().flatten())
+            .filter_map(|address| address.target_ref.as_ref()?.uid.clone())
+            .collect();
+        listed.sort();
+        (pods != sliced || pods != listed)
+            .then(|| format!("{name}: pods {pods:?}, slices {sliced:?}, endpoints {listed:?}"))
+    });
+    told.collect()
+}
+
+fn budgeted(world: &World) -> Vec<String> {
+    let told = world.disruption_budgets.iter().filter_map(|budget| {
+        let namespace = budget.metadata.namespace.as_deref()?;
+        let selector = owners::selector(budget.spec.as_ref()?.selector.as_ref()?)?;
+        let pods = world.pods.in_namespace(namespace);
+        let healthy =
+            pods.filter(|p| p.is_ready() && !p.is_ending() && selector.matches(p.labels()));
+        let (healthy, status) = (healthy.count(), budget.status.as_ref()?);
+        (i32::try_from(healthy).ok() != status.current_healthy)
+            .then(|| format!("{:?}: {healthy} healthy, {status:?}", budget.metadata.name))
     });
     told.collect()
 }

@@ -38,6 +38,11 @@ const MANIFESTS: &[Manifest] = &[
         "/api/v1/namespaces/sim/replicationcontrollers",
         replication_controller,
     ),
+    ("/api/v1/namespaces/sim/services", service),
+    (
+        "/apis/policy/v1/namespaces/sim/poddisruptionbudgets",
+        budget,
+    ),
 ];
 
 const NAMES: &[&str] = &["a", "b"];
@@ -59,6 +64,17 @@ fn replication_controller(name: &str) -> Value {
     let app = format!("c-{name}");
     json!({"apiVersion": "v1", "kind": "ReplicationController", "metadata": {"name": name},
         "spec": {"replicas": 2, "selector": {"app": app}, "template": template(&app, "Always")}})
+}
+
+/// Of the pods of a Deployment of the same name.
+fn service(name: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name},
+        "spec": {"selector": {"app": format!("d-{name}")}, "ports": [{"port": 80}]}})
+}
+
+fn budget(name: &str) -> Value {
+    json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": name},
+        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": {"app": format!("d-{name}")}}}})
 }
 
 fn config_map(_: &str) -> Value {

@@ -18,8 +18,11 @@ use crate::client::informer::{Event, Scope};
 use crate::object::selector::FieldSelector;
 use k8s_openapi::Resource;
 use k8s_openapi::api::apps::v1 as apps;
+use k8s_openapi::api::autoscaling::v2 as autoscaling;
 use k8s_openapi::api::batch::v1 as batch;
 use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::api::discovery::v1 as discovery;
+use k8s_openapi::api::policy::v1 as policy;
 use k8s_openapi::api::rbac::v1 as rbac;
 use k8s_openapi::api::storage::v1 as storage;
 use serde::de::DeserializeOwned;
@@ -130,6 +133,13 @@ world! {
     replication_controllers ReplicationController core::ReplicationController, Scope::default();
     jobs Job batch::Job, Scope::default();
     cron_jobs CronJob batch::CronJob, Scope::default();
+    stateful_sets StatefulSet apps::StatefulSet, Scope::default();
+    services Service core::Service, Scope::default();
+    endpoints Endpoints core::Endpoints, Scope::default();
+    slices Slice discovery::EndpointSlice, Scope::default();
+    disruption_budgets DisruptionBudget policy::PodDisruptionBudget, Scope::default();
+    autoscalers Autoscaler autoscaling::HorizontalPodAutoscaler, Scope::default();
+    quotas Quota core::ResourceQuota, Scope::default();
 }
 
 /// Whether the watch of this scope would tell of the object: what it will never tell of, it will never take back.
