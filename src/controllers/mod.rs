@@ -29,6 +29,7 @@ mod namespace;
 mod node_taints;
 mod queue;
 mod replica_set;
+mod resource_quota;
 mod root_ca;
 mod service_account;
 mod storage;
@@ -62,6 +63,7 @@ pub fn all(certificate_pem: String) -> Vec<Box<dyn Controller>> {
         Box::new(node_taints::NodeTaints),
         Box::new(replica_set::Sets::new()),
         Box::new(replica_set::Controllers::new()),
+        Box::new(resource_quota::Quotas),
         Box::new(root_ca::RootCa { certificate_pem }),
         Box::new(service_account::ServiceAccounts),
         Box::new(storage::Claims),

@@ -281,17 +281,18 @@ fn scope_holds(requirement: &Value, pod: &Value) -> bool {
             LabelSelector::from_json(&json!({"matchExpressions": [expression]}))
                 .is_ok_and(|selector| selector.matches(&labels))
         }
-        "CrossNamespacePodAffinity" => looks_elsewhere(pod),
+        "CrossNamespacePodAffinity" => looks_elsewhere(&pod["spec"]["affinity"]),
         _ => false,
     }
 }
 
-/// Whether an affinity term of the pod looks at pods of other namespaces.
-fn looks_elsewhere(pod: &Value) -> bool {
+/// Whether a term of the pod's affinity looks at pods of other namespaces.
+pub fn looks_elsewhere(affinity: &Value) -> bool {
     let of =
         |term: &Value| present(term, "/namespaceSelector") || !list(term, "/namespaces").is_empty();
+    let all = affinity;
     ["podAffinity", "podAntiAffinity"].iter().any(|affinity| {
-        let affinity = &pod["spec"]["affinity"][*affinity];
+        let affinity = &all[*affinity];
         list(affinity, "/requiredDuringSchedulingIgnoredDuringExecution")
             .iter()
             .any(of)

@@ -78,8 +78,9 @@ fn a_slice_says_how_each_pod_is() {
         ),
     ];
     let first = plan(&Slices, &objects);
-    let [("create", slice)] = writes(&first).as_slice() else {
-        panic!("{first:?}");
+    let written = writes(&first);
+    let [("create", slice)] = written.as_slice() else {
+        panic!("{written:?}");
     };
     assert_eq!(slice["metadata"]["generateName"], "s-");
     assert_eq!(
@@ -121,8 +122,9 @@ fn a_slice_says_how_each_pod_is() {
     again.remove(3);
     again[2] = pod("waiting", "10.42.0.3", true, &json!({}));
     let next = plan(&Slices, &again);
-    let [("patch", patch)] = writes(&next).as_slice() else {
-        panic!("{next:?}");
+    let written = writes(&next);
+    let [("patch", patch)] = written.as_slice() else {
+        panic!("{written:?}");
     };
     assert_eq!(patch["endpoints"].as_array().unwrap().len(), 2);
 }
@@ -181,8 +183,9 @@ fn endpoints_pack_ports_of_like_addresses() {
         pod("q", "10.42.0.9", false, &other),
     ];
     let first = plan(&Subsets, &objects);
-    let [("create", made)] = writes(&first).as_slice() else {
-        panic!("{first:?}");
+    let written = writes(&first);
+    let [("create", made)] = written.as_slice() else {
+        panic!("{written:?}");
     };
     let shown: Vec<(i64, usize, usize)> = made["subsets"]
         .as_array()

@@ -9,6 +9,7 @@ mod feed;
 pub mod graph;
 mod pod;
 mod table;
+pub mod usage;
 
 pub use feed::{Feed, Stream};
 pub use pod::{ContainerView, PodView};
@@ -37,6 +38,8 @@ macro_rules! world {
             $(pub $table: Table<$kind>,)*
             /// Owners and dependents of every kind.
             pub graph: graph::Graph,
+            /// What pods use, and what autoscalers made of that.
+            pub usage: usage::Usage,
         }
 
         /// What changed, as controllers hear of it.
@@ -45,6 +48,10 @@ macro_rules! world {
             $($variant(Diff<$kind>),)*
             /// The owners or dependents of the object with this uid.
             Relation(u128),
+            /// Objects have come or gone in this namespace.
+            Population(Arc<str>),
+            /// What pods use has been measured.
+            Usage,
         }
 
         /// News of one kind.
@@ -57,6 +64,8 @@ macro_rules! world {
             Kinds(Vec<Arc<graph::Resource>>),
             /// Metadata of such a kind.
             Meta(Arc<graph::Resource>, Event<graph::Meta>),
+            /// What the pods of namespaces with autoscalers use now.
+            Usage(usage::Measured),
         }
 
         impl World {
@@ -88,7 +97,13 @@ macro_rules! world {
                     }
                     News::Meta(kind, event) => {
                         let touched = self.graph.take_in(&kind, event);
-                        touched.into_iter().map(Change::Relation).collect()
+                        let moved = self.graph.take_moved().into_iter();
+                        let touched = touched.into_iter().map(Change::Relation);
+                        touched.chain(moved.map(Change::Population)).collect()
+                    }
+                    News::Usage(measured) => {
+                        self.usage.measured = measured;
+                        vec![Change::Usage]
                     }
                 }
             }
@@ -113,7 +128,11 @@ macro_rules! world {
 
         /// A list and watch of each kind.
         pub fn streams(client: &crate::client::Client) -> Vec<feed::Stream> {
-            vec![$(feed::stream(client, $scope, News::$variant),)* feed::relations(client)]
+            vec![
+                $(feed::stream(client, $scope, News::$variant),)*
+                usage::stream(client),
+                feed::relations(client),
+            ]
         }
     };
 }
@@ -166,6 +185,17 @@ fn decode<T: DeserializeOwned>(object: &Value) -> Option<T> {
 }
 
 impl World {
+    /// Of autoscalers that are gone nothing is remembered.
+    pub fn remember(&mut self, note: &usage::Note) {
+        let autoscalers = &self.autoscalers;
+        self.usage
+            .memory
+            .retain(|key, _| autoscalers.get(key).is_some());
+        if autoscalers.get(&note.autoscaler).is_some() {
+            self.usage.remember(note);
+        }
+    }
+
     /// A world of these objects, for tables of tests.
     #[cfg(test)]
     pub fn of(objects: &[Value]) -> World {

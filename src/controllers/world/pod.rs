@@ -17,6 +17,11 @@ where
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
+fn looks_elsewhere<'a, D: Deserializer<'a>>(deserializer: D) -> Result<bool, D::Error> {
+    let affinity = serde_json::Value::deserialize(deserializer)?;
+    Ok(crate::object::quota::looks_elsewhere(&affinity))
+}
+
 /// Decodes from a whole Pod.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
@@ -49,6 +54,15 @@ pub struct PodSpecView {
     pub tolerations: Vec<Toleration>,
     #[serde(deserialize_with = "or_default")]
     pub readiness_gates: Vec<PodReadinessGate>,
+    pub priority_class_name: Option<String>,
+    /// Of the pod as a whole.
+    #[serde(deserialize_with = "or_default")]
+    pub resources: ResourcesView,
+    #[serde(deserialize_with = "or_default")]
+    pub overhead: BTreeMap<String, String>,
+    /// Whether an affinity term looks at pods of other namespaces.
+    #[serde(rename = "affinity", deserialize_with = "looks_elsewhere")]
+    pub looks_elsewhere: bool,
 }
 
 /// Of a container: what Services, quotas and autoscalers ask for.
@@ -115,6 +129,7 @@ pub struct PodStatusView {
     pub container_statuses: Vec<ContainerStatus>,
     #[serde(deserialize_with = "or_default")]
     pub init_container_statuses: Vec<ContainerStatus>,
+    pub qos_class: Option<String>,
 }
 
 impl k8s_openapi::Resource for PodView {
