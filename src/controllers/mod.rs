@@ -24,6 +24,7 @@ mod discovery;
 mod disruption;
 mod endpoints;
 mod garbage;
+mod horizontal;
 mod job;
 mod namespace;
 mod node_taints;
@@ -57,6 +58,7 @@ pub fn all(certificate_pem: String) -> Vec<Box<dyn Controller>> {
         Box::new(endpoints::Slices),
         Box::new(endpoints::Subsets),
         Box::new(garbage::GarbageCollector),
+        Box::new(horizontal::Autoscalers),
         Box::new(job::Jobs),
         Box::new(job::OrphanedPods),
         Box::new(namespace::Namespaces),

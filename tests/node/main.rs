@@ -7,11 +7,14 @@ mod common;
 
 mod adoption;
 mod attach;
+mod autoscalers;
+mod budgets;
 mod claims;
 mod cli_verbs;
 mod crashes;
 mod cron_jobs;
 mod deployments;
+mod endpoints;
 mod endurance;
 mod ephemeral;
 mod eviction;
@@ -76,6 +79,9 @@ fn main() -> ExitCode {
         ("jobs", jobs::TESTS),
         ("lifecycle", lifecycle::TESTS),
         ("deployments", deployments::TESTS),
+        ("autoscalers", autoscalers::TESTS),
+        ("budgets", budgets::TESTS),
+        ("endpoints", endpoints::TESTS),
         ("sidecars", sidecars::TESTS),
         ("garbage", garbage::TESTS),
         ("hooks", hooks::TESTS),
