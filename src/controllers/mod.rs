@@ -20,6 +20,7 @@ mod act;
 mod clock;
 mod cluster_roles;
 mod cron_job;
+mod daemon_set;
 mod deployment;
 mod discovery;
 mod garbage;
@@ -28,8 +29,10 @@ mod namespace;
 mod node_taints;
 mod queue;
 mod replica_set;
+mod revisions;
 mod root_ca;
 mod service_account;
+mod stateful_set;
 mod ttl_after_finished;
 
 #[cfg(test)]
@@ -48,6 +51,7 @@ pub fn all(certificate_pem: String) -> Vec<Box<dyn Controller>> {
     vec![
         Box::new(cluster_roles::AggregatedRoles),
         Box::new(cron_job::CronJobs),
+        Box::new(daemon_set::DaemonSets),
         Box::new(deployment::Deployments),
         Box::new(garbage::GarbageCollector),
         Box::new(job::Jobs),
@@ -58,6 +62,7 @@ pub fn all(certificate_pem: String) -> Vec<Box<dyn Controller>> {
         Box::new(replica_set::Controllers::new()),
         Box::new(root_ca::RootCa { certificate_pem }),
         Box::new(service_account::ServiceAccounts),
+        Box::new(stateful_set::StatefulSets),
         Box::new(ttl_after_finished::TtlAfterFinished),
     ]
 }

@@ -11,6 +11,7 @@ mod claims;
 mod cli_verbs;
 mod crashes;
 mod cron_jobs;
+mod daemon_sets;
 mod deployments;
 mod endurance;
 mod ephemeral;
@@ -37,6 +38,7 @@ mod scheduling;
 mod security;
 mod service_accounts;
 mod sidecars;
+mod stateful_sets;
 mod static_pods;
 mod stats;
 mod streams;
@@ -76,6 +78,8 @@ fn main() -> ExitCode {
         ("jobs", jobs::TESTS),
         ("lifecycle", lifecycle::TESTS),
         ("deployments", deployments::TESTS),
+        ("daemon_sets", daemon_sets::TESTS),
+        ("stateful_sets", stateful_sets::TESTS),
         ("sidecars", sidecars::TESTS),
         ("garbage", garbage::TESTS),
         ("hooks", hooks::TESTS),

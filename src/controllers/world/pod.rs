@@ -17,6 +17,25 @@ where
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
+/// Of an affinity, the one node that `matchFields` names.
+fn pinned<'a, D: Deserializer<'a>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    const TERMS: &str =
+        "/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms";
+    let affinity = serde_json::Value::deserialize(deserializer)?;
+    let Some([term]) = affinity.pointer(TERMS).and_then(|t| t.as_array()).map(Vec::as_slice) else {
+        return Ok(None);
+    };
+    let Some([field]) = term["matchFields"].as_array().map(Vec::as_slice) else {
+        return Ok(None);
+    };
+    let is_name = field["key"] == "metadata.name" && field["operator"] == "In";
+    let name = field["values"].as_array().map(Vec::as_slice);
+    Ok(match name {
+        Some([name]) if is_name => name.as_str().map(str::to_owned),
+        _ => None,
+    })
+}
+
 /// Decodes from a whole Pod.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
@@ -49,6 +68,9 @@ pub struct PodSpecView {
     pub tolerations: Vec<Toleration>,
     #[serde(deserialize_with = "or_default")]
     pub readiness_gates: Vec<PodReadinessGate>,
+    /// The only node its required affinity allows, by name: where a DaemonSet wants it.
+    #[serde(rename = "affinity", deserialize_with = "pinned")]
+    pub pinned_node: Option<String>,
 }
 
 /// Of a container: what Services, quotas and autoscalers ask for.
