@@ -63,9 +63,7 @@ pub fn claim<O: Watched>(
     claim
 }
 
-fn order(
-    revision: &ControllerRevision,
-) -> (Option<i64>, Option<jiff::Timestamp>, &str) {
+fn order(revision: &ControllerRevision) -> (Option<i64>, Option<jiff::Timestamp>, &str) {
     let created = revision.metadata.creation_timestamp.as_ref();
     (revision.revision, created.map(|at| at.0), name(revision))
 }
@@ -184,22 +182,30 @@ mod tests {
             panic!("not made");
         };
         assert_eq!(object["revision"], 1);
-        assert_eq!(object["metadata"]["annotations"], json!({"kubernetes.io/change-cause": "why"}));
+        assert_eq!(
+            object["metadata"]["annotations"],
+            json!({"kubernetes.io/change-cause": "why"})
+        );
         assert_eq!(object["metadata"]["labels"]["app"], "x");
         let hash = object["metadata"]["labels"]["h"].as_str().unwrap();
         assert_eq!(target.name, format!("web-{hash}"));
         let history = [revision("one", 1, "i:1"), revision("two", 2, "i:2")];
         assert!(matches!(newest_of(&world, "i:2", &history), Newest::Is(r) if name(&r) == "two"));
-        let Newest::Do(Action::Patch { target, patch, .. }) = newest_of(&world, "i:1", &history) else {
+        let Newest::Do(Action::Patch { target, patch, .. }) = newest_of(&world, "i:1", &history)
+        else {
             panic!("not numbered");
         };
-        assert_eq!((target.name.as_str(), patch), ("one", json!({"revision": 3})));
+        assert_eq!(
+            (target.name.as_str(), patch),
+            ("one", json!({"revision": 3}))
+        );
         assert_eq!(template(&history[0]).unwrap(), pods("i:1"));
     }
 
     #[test]
     fn a_name_that_is_taken() {
-        let Newest::Do(Action::Create { object, .. }) = newest_of(&World::default(), "i:1", &[]) else {
+        let Newest::Do(Action::Create { object, .. }) = newest_of(&World::default(), "i:1", &[])
+        else {
             panic!("not made");
         };
         let taken = |owner: &str| {
@@ -211,7 +217,10 @@ mod tests {
             World::of(&[other])
         };
         assert!(matches!(newest_of(&taken("web"), "i:1", &[]), Newest::Wait));
-        assert!(matches!(newest_of(&taken("other"), "i:1", &[]), Newest::Collides(1)));
+        assert!(matches!(
+            newest_of(&taken("other"), "i:1", &[]),
+            Newest::Collides(1)
+        ));
     }
 
     #[test]

@@ -67,7 +67,11 @@ fn a_pod_on_every_node_that_is_meant() {
     apply(&node, space, &agent("one", ""));
     rolled_out(&node, space);
     let pod = |path: &str| node.value(space, "pods", &format!("{{.items[*]{path}}}"));
-    let real = node.value("", "nodes", "{.items[0].metadata.name} {.items[1].metadata.name}");
+    let real = node.value(
+        "",
+        "nodes",
+        "{.items[0].metadata.name} {.items[1].metadata.name}",
+    );
     let real = real.replace("ds-fake", "");
     assert_eq!(pod(".spec.nodeName"), real.trim());
     let pin = ".spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0]\
@@ -84,15 +88,33 @@ fn a_pod_on_every_node_that_is_meant() {
     }
     // A node that is freed gets its pod; one that leaves takes it along.
     node.kubectl(&["taint", "node", "ds-fake", "kept-"]).must();
-    node.wait_for(space, "daemonset/agent", "{.status.desiredNumberScheduled}", "2");
-    assert!(eventually(|| pod(".metadata.name").split_whitespace().count() == 2));
+    node.wait_for(
+        space,
+        "daemonset/agent",
+        "{.status.desiredNumberScheduled}",
+        "2",
+    );
+    assert!(eventually(|| pod(".metadata.name")
+        .split_whitespace()
+        .count()
+        == 2));
     node.kubectl(&["delete", "node", "ds-fake"]).must();
-    node.wait_for(space, "daemonset/agent", "{.status.desiredNumberScheduled}", "1");
+    node.wait_for(
+        space,
+        "daemonset/agent",
+        "{.status.desiredNumberScheduled}",
+        "1",
+    );
     // A selector that no node has.
     let nowhere = r#"{"spec":{"template":{"spec":{"nodeSelector":{"no":"where"}}}}}"#;
     node.kubectl(&["-n", space, "patch", "daemonset", "agent", "-p", nowhere])
         .must();
-    node.wait_for(space, "daemonset/agent", "{.status.desiredNumberScheduled}", "0");
+    node.wait_for(
+        space,
+        "daemonset/agent",
+        "{.status.desiredNumberScheduled}",
+        "0",
+    );
     assert!(eventually(|| !pod(".spec.nodeName").contains(real.trim())));
     node.kubectl(&["-n", space, "describe", "daemonset", "agent"])
         .must_say("SuccessfulCreate")
@@ -108,13 +130,19 @@ fn daemons_roll_and_kubectl_rollout() {
     rolled_out(&node, space);
     assert!(eventually(|| texts(&node, space) == "two"));
     let history = rollout(&node, space, "history", &[]);
-    assert!(history.contains("\n1 ") && history.contains("\n2 "), "{history}");
+    assert!(
+        history.contains("\n1 ") && history.contains("\n2 "),
+        "{history}"
+    );
     assert!(rollout(&node, space, "history", &["--revision=1"]).contains("echo one"));
     rollout(&node, space, "undo", &[]);
     rolled_out(&node, space);
     assert!(eventually(|| texts(&node, space) == "one"));
     let history = rollout(&node, space, "history", &[]);
-    assert!(!history.contains("\n1 ") && history.contains("\n3 "), "{history}");
+    assert!(
+        !history.contains("\n1 ") && history.contains("\n3 "),
+        "{history}"
+    );
     let before = node.value(space, "pods", "{.items[*].metadata.name}");
     rollout(&node, space, "restart", &[]);
     rolled_out(&node, space);
@@ -123,10 +151,23 @@ fn daemons_roll_and_kubectl_rollout() {
         now != before && now.split_whitespace().count() == 1
     }));
     // On demand only.
-    apply(&node, space, &agent("three", "  updateStrategy: {type: OnDelete, rollingUpdate: null}\n"));
-    node.wait_for(space, "daemonset/agent", "{.status.updatedNumberScheduled}", "");
+    apply(
+        &node,
+        space,
+        &agent(
+            "three",
+            "  updateStrategy: {type: OnDelete, rollingUpdate: null}\n",
+        ),
+    );
+    node.wait_for(
+        space,
+        "daemonset/agent",
+        "{.status.updatedNumberScheduled}",
+        "",
+    );
     assert_eq!(texts(&node, space), "one");
-    node.kubectl(&["-n", space, "delete", "pods", "--all"]).must();
+    node.kubectl(&["-n", space, "delete", "pods", "--all"])
+        .must();
     assert!(eventually(|| texts(&node, space) == "three"));
     assert!(eventually(|| {
         let before = versions(&node, space);
@@ -159,7 +200,16 @@ fn a_failed_daemon_is_replaced() {
     let name = node.value(space, "pods", "{.items[0].metadata.name}");
     // As if it had been evicted.
     let failed = r#"{"status":{"phase":"Failed","reason":"Evicted"}}"#;
-    let line = ["-n", space, "patch", "pod", &name, "--subresource=status", "-p", failed];
+    let line = [
+        "-n",
+        space,
+        "patch",
+        "pod",
+        &name,
+        "--subresource=status",
+        "-p",
+        failed,
+    ];
     node.kubectl(&line).must();
     assert!(eventually(|| {
         let all = node.value(space, "pods", "{.items[*].metadata.name}");

@@ -83,15 +83,17 @@ fn ordered_pods_scale_and_keep_their_claims() {
         times.collect::<Vec<String>>()
     };
     let made = times("{.items[*].metadata.creationTimestamp}");
-    let ready =
-        times(r#"{.items[*].status.conditions[?(@.type=="Ready")].lastTransitionTime}"#);
+    let ready = times(r#"{.items[*].status.conditions[?(@.type=="Ready")].lastTransitionTime}"#);
     assert_eq!((made.len(), ready.len()), (3, 3));
     for next in 1..3 {
         assert!(made[next] >= ready[next - 1], "{made:?} {ready:?}");
     }
     let pod = "pod/db-1";
     for (path, expected) in [
-        (r"{.metadata.labels.statefulset\.kubernetes\.io/pod-name}", "db-1"),
+        (
+            r"{.metadata.labels.statefulset\.kubernetes\.io/pod-name}",
+            "db-1",
+        ),
         (r"{.metadata.labels.apps\.kubernetes\.io/pod-index}", "1"),
         ("{.spec.hostname}.{.spec.subdomain}", "db-1.db"),
         (
@@ -103,13 +105,17 @@ fn ordered_pods_scale_and_keep_their_claims() {
     }
     // A pod that is deleted comes back under its name, to its data.
     node.kubectl(&["-n", space, "delete", "pod", "db-1"]).must();
-    assert!(eventually(|| log(&node, space, "db-1") == "one db-1\none db-1\n"));
+    assert!(eventually(
+        || log(&node, space, "db-1") == "one db-1\none db-1\n"
+    ));
     scale(&node, space, "1");
     assert!(eventually(|| names(&node, space, "pods") == "db-0"));
     assert_eq!(names(&node, space, "pvc"), "data-db-0 data-db-1 data-db-2");
     scale(&node, space, "3");
     rolled_out(&node, space);
-    assert!(eventually(|| log(&node, space, "db-2") == "one db-2\none db-2\n"));
+    assert!(eventually(
+        || log(&node, space, "db-2") == "one db-2\none db-2\n"
+    ));
     node.kubectl(&["-n", space, "describe", "statefulset", "db"])
         .must_say("create Claim data-db-0 Pod db-0 in StatefulSet db success")
         .must_say("delete Pod db-2 in StatefulSet db successful");
@@ -159,14 +165,20 @@ fn a_partitioned_update_and_kubectl_rollout() {
     rolled_out(&node, space);
     assert!(of("two", "two"));
     let history = rollout(&node, space, "history", &[]);
-    assert!(history.contains("\n1 ") && history.contains("\n2 "), "{history}");
+    assert!(
+        history.contains("\n1 ") && history.contains("\n2 "),
+        "{history}"
+    );
     let detail = rollout(&node, space, "history", &["--revision=1"]);
     assert!(detail.contains("echo one"), "{detail}");
     rollout(&node, space, "undo", &[]);
     rolled_out(&node, space);
     assert!(of("one", "one"));
     let history = rollout(&node, space, "history", &[]);
-    assert!(!history.contains("\n1 ") && history.contains("\n3 "), "{history}");
+    assert!(
+        !history.contains("\n1 ") && history.contains("\n3 "),
+        "{history}"
+    );
     rollout(&node, space, "restart", &[]);
     rolled_out(&node, space);
     assert!(of("one", "one"));
@@ -203,6 +215,8 @@ fn data_survives_a_kill() {
     node.up();
     node.kubectl(&["delete", "pod", "db-0"]).must();
     rolled_out(&node, space);
-    assert!(eventually(|| log(&node, space, "db-0") == "one db-0\none db-0\n"));
+    assert!(eventually(
+        || log(&node, space, "db-0") == "one db-0\none db-0\n"
+    ));
     assert!(eventually(|| log(&node, space, "db-1") == "one db-1\n"));
 }

@@ -11,8 +11,6 @@ mod nodes;
 mod pods;
 mod rolling;
 mod status;
-#[cfg(test)]
-mod tests;
 
 use super::action::{Action, Plan, Target};
 use super::owners;
@@ -60,7 +58,11 @@ impl Controller for DaemonSets {
                 {
                     return Vec::new();
                 }
-                world.daemon_sets.iter().map(|set| key(&set.metadata)).collect()
+                world
+                    .daemon_sets
+                    .iter()
+                    .map(|set| key(&set.metadata))
+                    .collect()
             }
             _ => Vec::new(),
         }
@@ -146,7 +148,8 @@ fn reconcile(world: &World, set: &Arc<DaemonSet>, now: Timestamp) -> Plan {
         false => work,
     };
     plan.actions.extend(work.actions(set, hash));
-    plan.actions.extend(forget(set, &places, &history.owned, &newest));
+    plan.actions
+        .extend(forget(set, &places, &history.owned, &newest));
     plan
 }
 
@@ -159,7 +162,11 @@ fn forget(
 ) -> Vec<Action> {
     let is_live = |revision: &ControllerRevision| {
         let hash = owners::labels(&revision.metadata).get(LABEL);
-        hash.is_some_and(|hash| places.pods().any(|pod| pod.labels().get(LABEL) == Some(hash)))
+        hash.is_some_and(|hash| {
+            places
+                .pods()
+                .any(|pod| pod.labels().get(LABEL) == Some(hash))
+        })
     };
     let is_old = |r: &&Arc<ControllerRevision>| !Arc::ptr_eq(r, newest);
     let old: Vec<_> = history.iter().filter(is_old).collect();

@@ -85,7 +85,11 @@ pub fn places(world: &World, set: &DaemonSet, pods: &[Arc<PodView>]) -> Places {
 fn order(pod: &PodView) -> (Reverse<bool>, Option<jiff::Timestamp>, &str) {
     let is_bound = pod.spec.node_name.as_ref().is_some_and(|n| !n.is_empty());
     let created = pod.metadata.creation_timestamp.as_ref().map(|at| at.0);
-    (Reverse(is_bound), created, pod.metadata.name.as_deref().unwrap_or_default())
+    (
+        Reverse(is_bound),
+        created,
+        pod.metadata.name.as_deref().unwrap_or_default(),
+    )
 }
 
 /// Whether a pod is to run on the node, and whether one that does may stay.
@@ -95,9 +99,14 @@ fn means(spec: &PodSpec, tolerations: &[Toleration], node: &Node) -> (bool, bool
     let named = spec.node_name.as_deref().unwrap_or_default();
     let selected = spec.node_selector.iter().flatten();
     let mut selected = selected.into_iter();
-    let affinity = spec.affinity.as_ref().and_then(|a| a.node_affinity.as_ref());
-    let required =
-        affinity.and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref());
+    let affinity = spec
+        .affinity
+        .as_ref()
+        .and_then(|a| a.node_affinity.as_ref());
+    let required = affinity.and_then(|a| {
+        a.required_during_scheduling_ignored_during_execution
+            .as_ref()
+    });
     let is_meant = (named.is_empty() || named == name)
         && selected.all(|(key, value)| labels.get(key) == Some(value))
         && required.is_none_or(|selector| node_selector::matches(selector, name, labels));
@@ -109,7 +118,9 @@ fn means(spec: &PodSpec, tolerations: &[Toleration], node: &Node) -> (bool, bool
         .filter(|taint| !tolerated(taint, tolerations))
         .map(|taint| taint.effect.as_str())
         .collect();
-    let runs = !minded.iter().any(|e| matches!(*e, "NoSchedule" | "NoExecute"));
+    let runs = !minded
+        .iter()
+        .any(|e| matches!(*e, "NoSchedule" | "NoExecute"));
     (runs, !minded.contains(&"NoExecute"))
 }
 
@@ -127,7 +138,12 @@ pub fn tolerations(spec: &PodSpec) -> Vec<Toleration> {
         let is_same = |t: &&mut Toleration| {
             let value = t.value.as_deref().unwrap_or_default();
             (&t.key, &t.operator, &t.effect, value)
-                == (&toleration.key, &toleration.operator, &toleration.effect, "")
+                == (
+                    &toleration.key,
+                    &toleration.operator,
+                    &toleration.effect,
+                    "",
+                )
         };
         match all.iter_mut().find(is_same) {
             Some(same) => *same = toleration,

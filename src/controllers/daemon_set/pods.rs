@@ -92,7 +92,8 @@ pub fn is_new(pod: &PodView, hash: &str) -> bool {
 }
 
 pub fn is_available(set: &DaemonSet, pod: &PodView, now: Timestamp) -> bool {
-    pod.available(set.spec.min_ready_seconds.unwrap_or(0), now).is_ok()
+    pod.available(set.spec.min_ready_seconds.unwrap_or(0), now)
+        .is_ok()
 }
 
 /// Of a failed pod: how many of its row failed, itself included.
@@ -124,7 +125,9 @@ fn failed_at(pod: &PodView) -> Timestamp {
     let turns = conditions.filter_map(|c| c.last_transition_time.as_ref());
     let begins = [&pod.status.start_time, &pod.metadata.creation_timestamp];
     let all = ends.chain(turns).chain(begins.into_iter().flatten());
-    all.map(|time| time.0).max().unwrap_or(Timestamp::UNIX_EPOCH)
+    all.map(|time| time.0)
+        .max()
+        .unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 /// What is to be done to pods.

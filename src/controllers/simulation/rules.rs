@@ -1,8 +1,8 @@
 //! What must be so in a settled world: one rule per kind, each answering with what breaks it.
 
 use crate::controllers::revisions::LABEL;
-use crate::controllers::world::{World, controller, key};
 use crate::controllers::world::graph::{Node, Owner};
+use crate::controllers::world::{World, controller, key};
 
 type Rule = fn(&World) -> Vec<String>;
 

@@ -8,13 +8,18 @@ use crate::controllers::owners;
 use crate::controllers::world::{PodView, World};
 use k8s_openapi::Resource;
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimVolumeSource, Volume};
+use k8s_openapi::api::core::v1::{
+    PersistentVolumeClaim, PersistentVolumeClaimVolumeSource, Volume,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use serde_json::json;
 use std::sync::Arc;
 
 pub fn templates(set: &StatefulSet) -> &[PersistentVolumeClaim] {
-    set.spec.volume_claim_templates.as_deref().unwrap_or_default()
+    set.spec
+        .volume_claim_templates
+        .as_deref()
+        .unwrap_or_default()
 }
 
 fn text(part: Option<&String>) -> &str {
@@ -99,7 +104,10 @@ fn create(
     let target = Target::of::<StatefulSet>(&set.metadata);
     let pod = identity::pod_name(&target.name, ordinal);
     let told = |how: &str| {
-        format!("create Claim {name} Pod {pod} in StatefulSet {} {how}", target.name)
+        format!(
+            "create Claim {name} Pod {pod} in StatefulSet {} {how}",
+            target.name
+        )
     };
     let done = Action::tell(&target, Kind::Normal, "SuccessfulCreate", told("success"));
     let failed = format!("failed error: {ERROR}");

@@ -11,8 +11,6 @@ mod identity;
 mod plan;
 mod pods;
 mod status;
-#[cfg(test)]
-mod tests;
 mod update;
 
 use super::action::Plan;
@@ -150,4 +148,3 @@ fn is_in_range(set: &StatefulSet, ordinal: i32) -> bool {
     let (start, count) = ordinals(set);
     ordinal >= start && ordinal < start.saturating_add(count)
 }
-

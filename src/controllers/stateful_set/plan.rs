@@ -75,7 +75,8 @@ pub fn plan(
         now,
     };
     plan.actions.extend(work.steps(owned));
-    plan.actions.extend(forget(set, owned, history, [current, &newest]));
+    plan.actions
+        .extend(forget(set, owned, history, [current, &newest]));
     plan
 }
 
@@ -97,11 +98,14 @@ fn forget(
 
 /// One after the other, as one step.
 fn chain(actions: Vec<Action>) -> Option<Action> {
-    actions.into_iter().rev().reduce(|rest, action| Action::Report {
-        action: Box::new(action),
-        done: vec![rest],
-        failed: Vec::new(),
-    })
+    actions
+        .into_iter()
+        .rev()
+        .reduce(|rest, action| Action::Report {
+            action: Box::new(action),
+            done: vec![rest],
+            failed: Vec::new(),
+        })
 }
 
 struct Work<'a> {
@@ -203,7 +207,8 @@ impl Work<'_> {
         let mut actions = Vec::new();
         if pod.phase() == "Pending"
             && !pod.is_ending()
-            && let Claims::Missing(missing) = claims::needed(self.world, self.set, ordinal, Some(pod))
+            && let Claims::Missing(missing) =
+                claims::needed(self.world, self.set, ordinal, Some(pod))
         {
             actions.extend(missing);
         }

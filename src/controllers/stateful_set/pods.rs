@@ -12,7 +12,10 @@ use serde_json::json;
 
 /// The revision that the pod says it is of.
 pub fn revision(pod: &PodView) -> &str {
-    pod.labels().get(LABEL).map(String::as_str).unwrap_or_default()
+    pod.labels()
+        .get(LABEL)
+        .map(String::as_str)
+        .unwrap_or_default()
 }
 
 /// Running and ready.

@@ -22,7 +22,11 @@ fn pinned<'a, D: Deserializer<'a>>(deserializer: D) -> Result<Option<String>, D:
     const TERMS: &str =
         "/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms";
     let affinity = serde_json::Value::deserialize(deserializer)?;
-    let Some([term]) = affinity.pointer(TERMS).and_then(|t| t.as_array()).map(Vec::as_slice) else {
+    let Some([term]) = affinity
+        .pointer(TERMS)
+        .and_then(|t| t.as_array())
+        .map(Vec::as_slice)
+    else {
         return Ok(None);
     };
     let Some([field]) = term["matchFields"].as_array().map(Vec::as_slice) else {
