@@ -19,6 +19,7 @@ mod act;
 mod clock;
 mod cluster_roles;
 mod cron_job;
+mod daemon_set;
 mod deployment;
 mod discovery;
 mod disruption;
@@ -31,8 +32,10 @@ mod node_taints;
 mod queue;
 mod replica_set;
 mod resource_quota;
+mod revisions;
 mod root_ca;
 mod service_account;
+mod stateful_set;
 mod storage;
 mod ttl_after_finished;
 
@@ -52,6 +55,7 @@ pub fn all(certificate_pem: String) -> Vec<Box<dyn Controller>> {
     vec![
         Box::new(cluster_roles::AggregatedRoles),
         Box::new(cron_job::CronJobs),
+        Box::new(daemon_set::DaemonSets),
         Box::new(deployment::Deployments),
         Box::new(disruption::Budgets),
         Box::new(endpoints::Mirror),
@@ -71,6 +75,7 @@ pub fn all(certificate_pem: String) -> Vec<Box<dyn Controller>> {
         Box::new(storage::Claims),
         Box::new(storage::Ephemeral),
         Box::new(storage::Volumes),
+        Box::new(stateful_set::StatefulSets),
         Box::new(ttl_after_finished::TtlAfterFinished),
     ]
 }

@@ -93,7 +93,7 @@ fn counted(pod: &PodView) -> Value {
             "overhead": spec.overhead,
             "resources": {"requests": spec.resources.requests, "limits": spec.resources.limits},
             "containers": containers(&spec.containers), "initContainers": containers(&spec.init_containers),
-            "affinity": spec.looks_elsewhere.then_some(elsewhere),
+            "affinity": spec.affinity.looks_elsewhere.then_some(elsewhere),
         },
         "status": {"phase": pod.phase(), "qosClass": pod.status.qos_class},
     })

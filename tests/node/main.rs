@@ -13,6 +13,7 @@ mod claims;
 mod cli_verbs;
 mod crashes;
 mod cron_jobs;
+mod daemon_sets;
 mod deployments;
 mod endpoints;
 mod endurance;
@@ -40,6 +41,7 @@ mod scheduling;
 mod security;
 mod service_accounts;
 mod sidecars;
+mod stateful_sets;
 mod static_pods;
 mod stats;
 mod streams;
@@ -82,6 +84,8 @@ fn main() -> ExitCode {
         ("autoscalers", autoscalers::TESTS),
         ("budgets", budgets::TESTS),
         ("endpoints", endpoints::TESTS),
+        ("daemon_sets", daemon_sets::TESTS),
+        ("stateful_sets", stateful_sets::TESTS),
         ("sidecars", sidecars::TESTS),
         ("garbage", garbage::TESTS),
         ("hooks", hooks::TESTS),

@@ -2,8 +2,9 @@
 
 use crate::controllers::endpoints::SERVICE_NAME;
 use crate::controllers::owners;
-use crate::controllers::world::World;
+use crate::controllers::revisions::LABEL;
 use crate::controllers::world::graph::{Node, Owner};
+use crate::controllers::world::{World, controller, key};
 
 type Rule = fn(&World) -> Vec<String>;
 
@@ -14,6 +15,8 @@ const RULES: &[(&str, Rule)] = &[
     ("sets have the pods they ask for", sized),
     ("slices and endpoints are the ready pods", served),
     ("budgets count the healthy pods", budgeted),
+    ("stateful sets have their names", named_pods),
+    ("every node has its daemons", daemons),
 ];
 
 /// Every rule that does not hold, and where.
@@ -119,6 +122,48 @@ fn budgeted(world: &World) -> Vec<String> {
             .then(|| format!("{:?}: {healthy} healthy, {status:?}", budget.metadata.name))
     });
     told.collect()
+}
+
+fn named_pods(world: &World) -> Vec<String> {
+    let mut told = Vec::new();
+    for set in world.stateful_sets.iter() {
+        let (namespace, name) = key(&set.metadata);
+        let uid = set.metadata.uid.as_deref().unwrap_or_default();
+        let wanted = set.spec.replicas.unwrap_or(1);
+        let newest = set.status.as_ref().and_then(|s| s.update_revision.clone());
+        for ordinal in 0..wanted {
+            let pod = format!("{name}-{ordinal}");
+            match world.pods.get(&(namespace.clone(), pod.clone())) {
+                // Nobody may take another's pod away; in order, those after it wait.
+                Some(pod) if controller(&pod.metadata).is_none_or(|o| o.uid != uid) => break,
+                Some(pod) if pod.labels().get(LABEL) == newest.as_ref() => {}
+                Some(_) => told.push(format!("{pod} is of an old template")),
+                None => told.push(format!("{pod} is missing")),
+            }
+        }
+        let own = world.pods.owned_by(uid).count();
+        if i32::try_from(own).unwrap_or(i32::MAX) > wanted {
+            told.push(format!("{name} has {own} of {wanted}"));
+        }
+    }
+    told
+}
+
+fn daemons(world: &World) -> Vec<String> {
+    let mut told = Vec::new();
+    for set in world.daemon_sets.iter() {
+        let uid = set.metadata.uid.as_deref().unwrap_or_default();
+        for node in world.nodes.iter() {
+            let name = node.metadata.name.as_deref();
+            let here = world.pods.owned_by(uid);
+            let here = here.filter(|pod| pod.spec.node_name.as_deref() == name);
+            let count = here.count();
+            if count != 1 {
+                told.push(format!("{:?} has {count} on {name:?}", set.metadata.name));
+            }
+        }
+    }
+    told
 }
 
 fn named(node: &Node) -> String {

@@ -43,6 +43,8 @@ const MANIFESTS: &[Manifest] = &[
         "/apis/policy/v1/namespaces/sim/poddisruptionbudgets",
         budget,
     ),
+    ("/apis/apps/v1/namespaces/sim/statefulsets", stateful_set),
+    ("/apis/apps/v1/namespaces/sim/daemonsets", daemon_set),
 ];
 
 const NAMES: &[&str] = &["a", "b"];
@@ -75,6 +77,30 @@ fn service(name: &str) -> Value {
 fn budget(name: &str) -> Value {
     json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": name},
         "spec": {"maxUnavailable": 1, "selector": {"matchLabels": {"app": format!("d-{name}")}}}})
+}
+
+/// Of two names, one is in order and its claims stay, the other parallel and its claims go.
+fn stateful_set(name: &str) -> Value {
+    let app = format!("s-{name}");
+    let (policy, retention) = match name {
+        "a" => ("OrderedReady", "Retain"),
+        _ => ("Parallel", "Delete"),
+    };
+    json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": name},
+        "spec": {"replicas": 2, "serviceName": name, "podManagementPolicy": policy,
+            "persistentVolumeClaimRetentionPolicy": {"whenDeleted": retention, "whenScaled": retention},
+            "selector": {"matchLabels": {"app": app}}, "template": template(&app, "Always"),
+            "volumeClaimTemplates": [{"metadata": {"name": "v"}, "spec": {"accessModes": ["ReadWriteOnce"],
+                "resources": {"requests": {"storage": "1Mi"}}}}]}})
+}
+
+/// Of two names, one surges.
+fn daemon_set(name: &str) -> Value {
+    let app = format!("n-{name}");
+    let surge = i64::from(name != "a");
+    json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": name},
+        "spec": {"updateStrategy": {"rollingUpdate": {"maxSurge": surge, "maxUnavailable": 1 - surge}},
+            "selector": {"matchLabels": {"app": app}}, "template": template(&app, "Always")}})
 }
 
 fn config_map(_: &str) -> Value {

@@ -150,9 +150,11 @@ world! {
     deployments Deployment apps::Deployment, Scope::default();
     replica_sets ReplicaSet apps::ReplicaSet, Scope::default();
     replication_controllers ReplicationController core::ReplicationController, Scope::default();
+    daemon_sets DaemonSet apps::DaemonSet, Scope::default();
+    stateful_sets StatefulSet apps::StatefulSet, Scope::default();
+    revisions Revision apps::ControllerRevision, Scope::default();
     jobs Job batch::Job, Scope::default();
     cron_jobs CronJob batch::CronJob, Scope::default();
-    stateful_sets StatefulSet apps::StatefulSet, Scope::default();
     services Service core::Service, Scope::default();
     endpoints Endpoints core::Endpoints, Scope::default();
     slices Slice discovery::EndpointSlice, Scope::default();

@@ -17,9 +17,40 @@ where
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
-fn looks_elsewhere<'a, D: Deserializer<'a>>(deserializer: D) -> Result<bool, D::Error> {
-    let affinity = serde_json::Value::deserialize(deserializer)?;
-    Ok(crate::object::quota::looks_elsewhere(&affinity))
+/// Of a pod's affinity, what controllers ask for.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AffinityView {
+    /// Whether a term looks at pods of other namespaces.
+    pub looks_elsewhere: bool,
+    /// The only node its required affinity allows, by name: where a DaemonSet wants it.
+    pub pinned_node: Option<String>,
+}
+
+impl<'a> Deserialize<'a> for AffinityView {
+    fn deserialize<D: Deserializer<'a>>(deserializer: D) -> Result<AffinityView, D::Error> {
+        let affinity = serde_json::Value::deserialize(deserializer)?;
+        Ok(AffinityView {
+            looks_elsewhere: crate::object::quota::looks_elsewhere(&affinity),
+            pinned_node: pinned(&affinity),
+        })
+    }
+}
+
+/// The one node that `matchFields` names.
+fn pinned(affinity: &serde_json::Value) -> Option<String> {
+    const TERMS: &str =
+        "/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms";
+    let [term] = affinity.pointer(TERMS)?.as_array()?.as_slice() else {
+        return None;
+    };
+    let [field] = term["matchFields"].as_array()?.as_slice() else {
+        return None;
+    };
+    let is_name = field["key"] == "metadata.name" && field["operator"] == "In";
+    match field["values"].as_array()?.as_slice() {
+        [name] if is_name => name.as_str().map(str::to_owned),
+        _ => None,
+    }
 }
 
 /// Decodes from a whole Pod.
@@ -60,9 +91,7 @@ pub struct PodSpecView {
     pub resources: ResourcesView,
     #[serde(deserialize_with = "or_default")]
     pub overhead: BTreeMap<String, String>,
-    /// Whether an affinity term looks at pods of other namespaces.
-    #[serde(rename = "affinity", deserialize_with = "looks_elsewhere")]
-    pub looks_elsewhere: bool,
+    pub affinity: AffinityView,
 }
 
 /// Of a container: what Services, quotas and autoscalers ask for.
