@@ -25,12 +25,25 @@ mod discovery;
 mod garbage;
 mod job;
 mod namespace;
-mod node_taints;
+mod node;
+mod pod_garbage;
 mod queue;
 mod replica_set;
 mod root_ca;
 mod service_account;
+mod token_secret;
 mod ttl_after_finished;
+
+#[cfg(test)]
+impl Settings {
+    /// Of an authority whose certificate is `certificate`.
+    fn test() -> Settings {
+        Settings {
+            certificate_pem: "certificate".to_owned(),
+            node_monitor_grace_period: NODE_MONITOR_GRACE_PERIOD,
+        }
+    }
+}
 
 #[cfg(test)]
 pub(crate) mod fake_door;
@@ -41,10 +54,24 @@ mod simulation;
 
 use crate::client::Client;
 use runner::Controller;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// Every controller; `certificate_pem` is the authority's.
-pub fn all(certificate_pem: String) -> Vec<Box<dyn Controller>> {
+/// What controllers are told at the start.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The authority's.
+    pub certificate_pem: String,
+    /// How long a node may be silent until it counts as lost.
+    pub node_monitor_grace_period: Duration,
+}
+
+/// Upstream's `--node-monitor-grace-period` was this for long: four renewals of a lease.
+pub const NODE_MONITOR_GRACE_PERIOD: Duration = Duration::from_secs(40);
+
+/// Every controller.
+pub fn all(settings: Settings) -> Vec<Box<dyn Controller>> {
+    let certificate_pem = settings.certificate_pem;
     vec![
         Box::new(cluster_roles::AggregatedRoles),
         Box::new(cron_job::CronJobs),
@@ -53,16 +80,26 @@ pub fn all(certificate_pem: String) -> Vec<Box<dyn Controller>> {
         Box::new(job::Jobs),
         Box::new(job::OrphanedPods),
         Box::new(namespace::Namespaces),
-        Box::new(node_taints::NodeTaints),
+        Box::new(node::NodeHealth {
+            grace: settings.node_monitor_grace_period,
+        }),
+        Box::new(node::NodeTaints),
+        Box::new(node::PodsOfLostNodes),
+        Box::new(node::TaintEviction),
+        Box::new(pod_garbage::FinishedPods),
+        Box::new(pod_garbage::LostPods),
         Box::new(replica_set::Sets::new()),
         Box::new(replica_set::Controllers::new()),
-        Box::new(root_ca::RootCa { certificate_pem }),
+        Box::new(root_ca::RootCa {
+            certificate_pem: certificate_pem.clone(),
+        }),
         Box::new(service_account::ServiceAccounts),
+        Box::new(token_secret::TokenSecrets { certificate_pem }),
         Box::new(ttl_after_finished::TtlAfterFinished),
     ]
 }
 
 /// Runs them until `stop`.
-pub async fn run(client: Client, certificate_pem: String, stop: CancellationToken) {
-    runner::run(client, all(certificate_pem), stop).await;
+pub async fn run(client: Client, settings: Settings, stop: CancellationToken) {
+    runner::run(client, all(settings), stop).await;
 }

@@ -13,6 +13,7 @@ pub mod quantity;
 pub mod quota;
 pub mod selector;
 pub mod storage;
+pub mod taint;
 pub mod time;
 
 mod field_selector;

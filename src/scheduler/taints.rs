@@ -1,9 +1,8 @@
 //! Taints of nodes and what pods tolerate.
 //! <https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/>
-//!
-//! Of the newest API's operators, `Gt` and `Lt` stand behind a gate that is off by default; validation refuses them.
 
 use super::snapshot::{NodeInfo, PodInfo};
+use crate::object::taint::tolerates;
 use k8s_openapi::api::core::v1::{Taint, Toleration};
 
 const CORDON: &str = "node.kubernetes.io/unschedulable";
@@ -37,24 +36,8 @@ pub fn disliked(pod: &PodInfo, node: &NodeInfo) -> usize {
         .count()
 }
 
-fn filled(text: Option<&String>) -> Option<&str> {
-    text.map(String::as_str).filter(|text| !text.is_empty())
-}
-
 fn tolerated(taint: &Taint, tolerations: &[Toleration]) -> bool {
-    tolerations.iter().any(|toleration| {
-        let effect = filled(toleration.effect.as_ref()).is_none_or(|effect| effect == taint.effect);
-        let key = filled(toleration.key.as_ref()).is_none_or(|key| key == taint.key);
-        let value = match filled(toleration.operator.as_ref()) {
-            Some("Exists") => true,
-            Some("Equal") | None => {
-                filled(toleration.key.as_ref()).is_some()
-                    && filled(toleration.value.as_ref()) == filled(taint.value.as_ref())
-            }
-            Some(_) => false,
-        };
-        effect && key && value
-    })
+    tolerations.iter().any(|one| tolerates(one, taint))
 }
 
 #[cfg(test)]

@@ -80,7 +80,7 @@ struct Simulation {
 }
 
 fn controllers() -> Runner {
-    Runner::new(super::all("certificate".to_owned()))
+    Runner::new(super::all(super::Settings::test()))
 }
 
 impl Simulation {

@@ -7,6 +7,7 @@
 
 mod feed;
 pub mod graph;
+pub mod heartbeats;
 mod pod;
 mod table;
 
@@ -34,6 +35,8 @@ macro_rules! world {
             $(pub $table: Table<$kind>,)*
             /// Owners and dependents of every kind.
             pub graph: graph::Graph,
+            /// What has been heard of the nodes.
+            pub heartbeats: heartbeats::Heartbeats,
         }
 
         /// What changed, as controllers hear of it.
@@ -42,6 +45,8 @@ macro_rules! world {
             $($variant(Diff<$kind>),)*
             /// The owners or dependents of the object with this uid.
             Relation(u128),
+            /// How long the node of this name has been silent, or gone though pods are bound to it.
+            Heartbeat(String),
         }
 
         /// News of one kind.
@@ -54,6 +59,8 @@ macro_rules! world {
             Kinds(Vec<Arc<graph::Resource>>),
             /// Metadata of such a kind.
             Meta(Arc<graph::Resource>, Event<graph::Meta>),
+            /// A look at the nodes' leases.
+            Heartbeats(heartbeats::Round),
         }
 
         impl World {
@@ -86,6 +93,10 @@ macro_rules! world {
                     News::Meta(kind, event) => {
                         let touched = self.graph.take_in(&kind, event);
                         touched.into_iter().map(Change::Relation).collect()
+                    }
+                    News::Heartbeats(round) => {
+                        let touched = self.heartbeats.take_in(round, &self.nodes, &self.pods);
+                        touched.into_iter().map(Change::Heartbeat).collect()
                     }
                 }
             }
@@ -130,18 +141,28 @@ world! {
     replication_controllers ReplicationController core::ReplicationController, Scope::default();
     jobs Job batch::Job, Scope::default();
     cron_jobs CronJob batch::CronJob, Scope::default();
+    token_secrets TokenSecret core::Secret, field(super::token_secret::SELECTOR);
 }
 
 /// Whether the watch of this scope would tell of the object: what it will never tell of, it will never take back.
 fn selects(scope: &Scope, object: &Value) -> bool {
     let fields = scope.field_selector.as_deref().unwrap_or_default();
-    FieldSelector::parse(fields, &[]).is_ok_and(|selector| selector.matches_object(object))
+    FieldSelector::parse(fields, &[("type", "/type")])
+        .is_ok_and(|selector| selector.matches_object(object))
 }
 
 /// Only objects of this name.
 fn named(name: &str) -> Scope {
     Scope {
         field_selector: Some(format!("metadata.name={name}")),
+        ..Scope::default()
+    }
+}
+
+/// Only objects whose fields are so.
+fn field(selector: &str) -> Scope {
+    Scope {
+        field_selector: Some(selector.to_owned()),
         ..Scope::default()
     }
 }
