@@ -38,6 +38,8 @@ const MANIFESTS: &[Manifest] = &[
         "/api/v1/namespaces/sim/replicationcontrollers",
         replication_controller,
     ),
+    ("/api/v1/namespaces/sim/serviceaccounts", account),
+    ("/api/v1/namespaces/sim/secrets", token_secret),
 ];
 
 const NAMES: &[&str] = &["a", "b"];
@@ -69,6 +71,16 @@ fn config_map(_: &str) -> Value {
 fn secret(_: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"ownerReferences": [
         {"apiVersion": "v1", "kind": "ConfigMap", "name": "a", "uid": "00000000-0000-4000-8000-000000000000"}]}})
+}
+
+fn account(_: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "ServiceAccount"})
+}
+
+/// For the account of its own name, if there is one.
+fn token_secret(name: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/service-account-token",
+        "metadata": {"annotations": {"kubernetes.io/service-account.name": name}}})
 }
 
 /// A template of pods with the label `app: name`; each owner selects its own only.
