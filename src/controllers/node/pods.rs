@@ -26,10 +26,15 @@ impl Controller for PodsOfLostNodes {
                 }
                 _ => Vec::new(),
             },
-            Change::Pod(diff) => {
-                let lost =
-                    |key: &Key| node_of(world, key).is_some_and(|n| readiness(n) == "Unknown");
-                diff.key().filter(lost).into_iter().collect()
+            // Not at every change of a pod: its kubelet may be coming back and say otherwise a moment before its node.
+            Change::Heartbeat(name) => {
+                let node = world.nodes.get(&(String::new(), name.clone()));
+                let lost = node.is_some_and(|node| readiness(node) == "Unknown");
+                if lost {
+                    pods_of(world, name)
+                } else {
+                    Vec::new()
+                }
             }
             _ => Vec::new(),
         }
@@ -40,7 +45,9 @@ impl Controller for PodsOfLostNodes {
             return Plan::default();
         };
         let ready = pod.condition("Ready").filter(|c| c.status == "True");
-        let Some(ready) = ready.filter(|_| readiness(node) == "Unknown") else {
+        let silence = world.heartbeats.silence(node).unwrap_or_default();
+        let lost = readiness(node) == "Unknown" && !silence.is_zero();
+        let Some(ready) = ready.filter(|_| lost) else {
             return Plan::default();
         };
         let mut lost = ready.clone();

@@ -300,7 +300,10 @@ fn pods_leave_when_they_no_longer_tolerate() {
 #[test]
 fn pods_of_lost_nodes_are_not_ready() {
     for (ready, expected) in [("True", None), ("False", None), ("Unknown", Some("False"))] {
-        let world = World::of(&[node("n", ready, "", json!([])), pod("p", json!([]))]);
+        let mut world = World::of(&[node("n", ready, "", json!([])), pod("p", json!([]))]);
+        let changes = silent(&mut world, 5);
+        let keys = PodsOfLostNodes.keys(&world, &changes[0]);
+        assert_eq!(keys.is_empty(), expected.is_none());
         let plan = PodsOfLostNodes.reconcile(&world, &("a".into(), "p".into()), now());
         let status = patch(&plan).map(|patch| patch["status"]["conditions"][0]["status"].clone());
         assert_eq!(status, expected.map(Value::from), "{ready}");
