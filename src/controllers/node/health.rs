@@ -45,11 +45,7 @@ impl Controller for NodeHealth {
         } else {
             STARTUP_GRACE.max(self.grace)
         };
-        if world
-            .heartbeats
-            .silence(node)
-            .is_none_or(|silence| silence < grace)
-        {
+        if world.heartbeats.silence(node) < grace {
             return Plan::default();
         }
         let Some(conditions) = unknown(node, now) else {

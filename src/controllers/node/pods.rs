@@ -45,7 +45,7 @@ impl Controller for PodsOfLostNodes {
             return Plan::default();
         };
         let ready = pod.condition("Ready").filter(|c| c.status == "True");
-        let silence = world.heartbeats.silence(node).unwrap_or_default();
+        let silence = world.heartbeats.silence(node);
         let lost = readiness(node) == "Unknown" && !silence.is_zero();
         let Some(ready) = ready.filter(|_| lost) else {
             return Plan::default();

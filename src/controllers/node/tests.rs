@@ -45,7 +45,7 @@ fn silent(world: &mut World, seconds: u64) -> Vec<Change> {
         5,
         usize::try_from(seconds / 5).unwrap(),
     )) {
-        let leases = [("other".to_owned(), "t".to_owned())].into();
+        let leases = [("n".to_owned(), "t".to_owned())].into();
         let round = Round {
             elapsed: Duration::from_secs(elapsed),
             leases,

@@ -54,7 +54,6 @@ pub struct Heartbeats {
     heard: BTreeMap<String, Heard>,
     /// Nodes that pods are bound to and that are not there.
     missing: BTreeMap<String, Duration>,
-    leased: bool,
 }
 
 fn sign(node: &Node) -> Sign {
@@ -79,7 +78,6 @@ impl Heartbeats {
     ) -> BTreeSet<String> {
         let elapsed = round.elapsed.min(ELAPSED_MAX);
         let mut leases = round.leases;
-        self.leased |= !leases.is_empty();
         let mut touched = BTreeSet::new();
         let mut heard = BTreeMap::new();
         for node in nodes.iter() {
@@ -91,12 +89,13 @@ impl Heartbeats {
                     ..old
                 },
                 old => {
-                    if old.is_some_and(|old| !old.silent.is_zero()) {
+                    if old.as_ref().is_some_and(|old| !old.silent.is_zero()) {
                         touched.insert(name.clone());
                     }
                     Heard {
                         sign,
-                        lease,
+                        // One that is gone was there.
+                        lease: lease.or(old.and_then(|old| old.lease)),
                         silent: Duration::ZERO,
                     }
                 }
@@ -121,14 +120,15 @@ impl Heartbeats {
         touched
     }
 
-    /// How long nothing has been heard of the node. `None`: no kubelet has ever renewed a lease here, so that silence
-    /// says nothing.
-    pub fn silence(&self, node: &Node) -> Option<Duration> {
+    /// How long nothing has been heard of the node. A node that was given a status but has no lease has no kubelet that
+    /// could fall silent: whoever wrote the status answers for it.
+    pub fn silence(&self, node: &Node) -> Duration {
         let name = node.metadata.name.as_deref().unwrap_or_default();
         let heard = self.heard.get(name);
-        let same = heard.filter(|heard| heard.sign == sign(node));
-        self.leased
-            .then(|| same.map_or(Duration::ZERO, |heard| heard.silent))
+        heard
+            .filter(|heard| heard.lease.is_some() || heard.sign.posted.is_none())
+            .filter(|heard| heard.sign == sign(node))
+            .map_or(Duration::ZERO, |heard| heard.silent)
     }
 
     /// How long the node, which pods are bound to, has not been there.
@@ -206,10 +206,7 @@ mod tests {
         ]);
         let silence = |world: &World| {
             let node = world.nodes.get(&(String::new(), "n".into())).unwrap();
-            world
-                .heartbeats
-                .silence(node)
-                .map(|silence| silence.as_secs())
+            world.heartbeats.silence(node).as_secs()
         };
         let round = |world: &mut World, elapsed: u64, lease: Option<&str>| {
             let leases = lease
@@ -223,7 +220,7 @@ mod tests {
         };
         round(&mut world, 5, None);
         round(&mut world, 5, None);
-        assert_eq!(silence(&world), None, "no lease has ever been");
+        assert_eq!(silence(&world), 0, "there is no lease");
         // A lease of a clock that is years behind is as good as any.
         for (elapsed, lease, expected) in [
             (5, Some("1970-01-01T00:00:00Z"), 0),
@@ -233,23 +230,19 @@ mod tests {
             (3600, Some("1970-01-01T00:00:10Z"), 10),
         ] {
             round(&mut world, elapsed, lease);
-            assert_eq!(silence(&world), Some(expected), "{elapsed} {lease:?}");
+            assert_eq!(silence(&world), expected, "{elapsed} {lease:?}");
         }
         world.learn(&node("2026-01-01T00:05:00Z", 9));
-        assert_eq!(
-            silence(&world),
-            Some(0),
-            "a new status, before the next round"
-        );
+        assert_eq!(silence(&world), 0, "a new status, before the next round");
         round(&mut world, 5, None);
         round(&mut world, 5, None);
-        assert_eq!(silence(&world), Some(5));
+        assert_eq!(silence(&world), 5);
         assert_eq!(
             (
                 world.heartbeats.missing("lost").as_secs(),
                 world.heartbeats.missing("n").as_secs()
             ),
-            (5 * 7 + 10 - 5, 0)
+            (45, 0)
         );
     }
 }
