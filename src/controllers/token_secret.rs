@@ -159,9 +159,13 @@ mod tests {
 
     #[test]
     fn a_secret_is_filled_once_and_goes_with_its_account() {
-        let secret = |name: &str, account: &str, uid: Value, data: Value| {
+        let secret = |name: &str, account: &str, uid: &str, data: Value| {
+            let mut annotations = json!({ACCOUNT: account});
+            if !uid.is_empty() {
+                annotations[ACCOUNT_UID] = uid.into();
+            }
             json!({"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/service-account-token", "data": data,
-                "metadata": {"namespace": "a", "name": name, "annotations": {ACCOUNT: account, ACCOUNT_UID: uid}}})
+                "metadata": {"namespace": "a", "name": name, "annotations": annotations}})
         };
         let text = |text: &str| STANDARD.encode(text);
         let (right, other) = (text("pem"), text("old"));
@@ -169,11 +173,11 @@ mod tests {
         let old = json!({"token": text("t"), "ca.crt": other, "namespace": text("a")});
         let mut world = World::of(&[
             json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"namespace": "a", "name": "sa", "uid": "S"}}),
-            secret("new", "sa", Value::Null, Value::Null),
-            secret("whole", "sa", "S".into(), whole.clone()),
-            secret("old", "sa", "S".into(), old),
-            secret("lost", "none", Value::Null, Value::Null),
-            secret("former", "sa", "R".into(), whole),
+            secret("new", "sa", "", Value::Null),
+            secret("whole", "sa", "S", whole.clone()),
+            secret("old", "sa", "S", old),
+            secret("lost", "none", "", Value::Null),
+            secret("former", "sa", "R", whole),
         ]);
         let controller = TokenSecrets {
             certificate_pem: "pem".into(),
