@@ -55,6 +55,8 @@ pub struct NodeConfig {
     pub manifest_dir: Option<PathBuf>,
     /// What is kept back from pods and when they are given up.
     pub settings: Settings,
+    /// How long a node may be silent until the controllers count it as lost.
+    pub node_monitor_grace_period: Duration,
 }
 
 impl NodeConfig {
@@ -250,9 +252,13 @@ impl Node {
             crate::scheduler::run(client("system:kube-scheduler", &[]), stop.clone()),
         );
         let controllers = client("system:kube-controller-manager", &[]);
+        let controller_settings = crate::controllers::Settings {
+            certificate_pem: root_certificate_pem,
+            node_monitor_grace_period: config.node_monitor_grace_period,
+        };
         self.run(
             "controllers",
-            crate::controllers::run(controllers, root_certificate_pem, stop.clone()),
+            crate::controllers::run(controllers, controller_settings, stop.clone()),
         );
         self.run("expire-events", api::expire_events::run(api, stop));
         Ok(())

@@ -38,6 +38,9 @@ pub struct DeleteArgs {
     /// Same as --grace-period=1.
     #[arg(long, conflicts_with = "grace_period")]
     now: bool,
+    /// What becomes of the objects' dependents: they go after them, they go first, or they stay.
+    #[arg(long, value_enum, default_value_t = Cascade::Background, num_args = 0..=1, require_equals = true, default_missing_value = "background")]
+    cascade: Cascade,
     /// Wait until the objects are gone.
     #[arg(long, default_value_t = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
     wait: bool,
@@ -58,21 +61,45 @@ struct Victim {
     source: Option<String>,
 }
 
-/// What the flags mean together: seconds of grace, and whether to wait.
+/// <https://kubernetes.io/docs/concepts/architecture/garbage-collection/#cascading-deletion>
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Cascade {
+    Background,
+    Foreground,
+    Orphan,
+}
+
+impl Cascade {
+    /// As the API calls it.
+    fn policy(self) -> &'static str {
+        match self {
+            Cascade::Background => "Background",
+            Cascade::Foreground => "Foreground",
+            Cascade::Orphan => "Orphan",
+        }
+    }
+}
+
+/// What the flags mean together: seconds of grace, what becomes of dependents, and whether to wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Manner {
     grace_seconds: Option<i64>,
+    cascade: Cascade,
     wait: bool,
 }
 
 impl DeleteArgs {
     fn manner(&self) -> Result<Manner, anyhow::Error> {
-        manner(self.grace_period, self.force, self.now, self.wait)
+        Ok(Manner {
+            grace_seconds: grace(self.grace_period, self.force, self.now)?,
+            cascade: self.cascade,
+            wait: self.wait,
+        })
     }
 }
 
 /// kubectl's rules: zero seconds need --force, and become one without it.
-fn manner(grace: i64, force: bool, now: bool, wait: bool) -> Result<Manner, anyhow::Error> {
+fn grace(grace: i64, force: bool, now: bool) -> Result<Option<i64>, anyhow::Error> {
     anyhow::ensure!(
         grace >= -1,
         "--grace-period must be -1 or more, not {grace}"
@@ -81,15 +108,11 @@ fn manner(grace: i64, force: bool, now: bool, wait: bool) -> Result<Manner, anyh
         !force || (grace <= 0 && !now),
         "--force and --grace-period greater than 0 cannot be specified together"
     );
-    let grace_seconds = match (force, now, grace) {
+    Ok(match (force, now, grace) {
         (true, ..) => Some(0),
         (false, true, _) | (false, false, 0) => Some(1),
         (false, false, -1) => None,
         (false, false, seconds) => Some(seconds),
-    };
-    Ok(Manner {
-        grace_seconds,
-        wait,
     })
 }
 
@@ -264,7 +287,7 @@ async fn delete(
         ..DeleteParams::default()
     }
     .to_value();
-    options["propagationPolicy"] = "Background".into();
+    options["propagationPolicy"] = manner.cascade.policy().into();
     let headers = [
         (header::CONTENT_TYPE, "application/json"),
         (header::ACCEPT, "application/json"),
@@ -337,7 +360,11 @@ mod tests {
             name: name.to_owned(),
             source: None,
         };
-        let manner = manner(5, false, false, true).unwrap();
+        let manner = Manner {
+            grace_seconds: grace(5, false, false).unwrap(),
+            cascade: Cascade::Foreground,
+            wait: true,
+        };
         let uid = delete(&session, &victim("a"), manner).await.unwrap();
         assert_eq!(uid.as_deref(), Some("a"));
         wait(&session, &victim("a"), uid.as_deref()).await.unwrap();
@@ -351,11 +378,12 @@ mod tests {
         );
         let changes = server.changes.lock().unwrap();
         assert_eq!(changes[0].2["gracePeriodSeconds"], json!(5));
+        assert_eq!(changes[0].2["propagationPolicy"], "Foreground");
     }
 
     #[test]
     fn grace_follows_kubectls_rules() {
-        for (grace, force, now, expected) in [
+        for (seconds, force, now, expected) in [
             (-1, false, false, Some(None)),
             (0, false, false, Some(Some(1))),
             (0, true, false, Some(Some(0))),
@@ -365,10 +393,8 @@ mod tests {
             (30, true, false, None),
             (-2, false, false, None),
         ] {
-            let found = manner(grace, force, now, true)
-                .ok()
-                .map(|manner| manner.grace_seconds);
-            assert_eq!(found, expected, "{grace} {force} {now}");
+            let found = grace(seconds, force, now).ok();
+            assert_eq!(found, expected, "{seconds} {force} {now}");
         }
     }
 }

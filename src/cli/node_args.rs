@@ -5,6 +5,7 @@ use crate::network::PodCidr;
 use crate::profile::{self, Profile};
 use std::net::Ipv4Addr;
 use std::path::Path;
+use std::time::Duration;
 
 /// Narrowest pod network: four addresses, of which network, bridge and broadcast are three.
 const PREFIX_MAX: u8 = 30;
@@ -12,6 +13,24 @@ const PREFIX_MAX: u8 = 30;
 const PREFIX_MIN: u8 = 8;
 /// A link's name is at most this long (IFNAMSIZ less its end).
 const LINK_NAME_BYTES_MAX: usize = 15;
+
+/// Leases are renewed every 10 seconds and looked at every 5: a shorter grace would take nodes that are well for lost.
+const GRACE_PERIOD_MIN: Duration = Duration::from_secs(15);
+/// A day: who waits longer for a node does not want to know.
+const GRACE_PERIOD_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// `40s`, `1m30s`.
+pub fn parse_grace_period(text: &str) -> Result<Duration, String> {
+    let millis = crate::kubelet::parse_duration_ms(text)?;
+    let period = Duration::from_millis(millis.unsigned_abs());
+    if (GRACE_PERIOD_MIN..=GRACE_PERIOD_MAX).contains(&period) {
+        Ok(period)
+    } else {
+        Err(format!(
+            "{text:?}: nodes renew their leases every 10s; the grace period must be 15s to 24h"
+        ))
+    }
+}
 
 /// `10.42.0.0/24`; bits behind the prefix must be 0.
 pub fn parse_pod_cidr(text: &str) -> Result<PodCidr, String> {

@@ -10,6 +10,7 @@ use crate::profile::Profile;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 #[derive(Debug, clap::Args)]
@@ -49,6 +50,9 @@ pub struct UpArgs {
     manifest_dir: Option<PathBuf>,
     #[command(flatten)]
     pressure: PressureArgs,
+    /// How long a node may be silent until it counts as lost, e.g. 1m; at least 15s. Default: 40s.
+    #[arg(long, value_name = "DURATION", value_parser = node_args::parse_grace_period)]
+    node_monitor_grace_period: Option<Duration>,
 }
 
 pub fn run(args: UpArgs, data_dir: PathBuf) -> Outcome {
@@ -71,6 +75,9 @@ pub fn run(args: UpArgs, data_dir: PathBuf) -> Outcome {
         allowed_unsafe_sysctls: args.allowed_unsafe_sysctls,
         manifest_dir: args.manifest_dir,
         settings,
+        node_monitor_grace_period: args
+            .node_monitor_grace_period
+            .unwrap_or(crate::controllers::NODE_MONITOR_GRACE_PERIOD),
     };
     heap::keep_small();
     let runtime = runtime(&config.profile)?;

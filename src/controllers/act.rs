@@ -37,6 +37,16 @@ impl Outcome {
         self.outdated || self.failure.is_some()
     }
 
+    /// An object that is not there, or another one by now, is a changed world.
+    fn refused(error: ClientError) -> Outcome {
+        let outdated = error.is_not_found() || error.is_conflict();
+        Outcome {
+            learnt: Vec::new(),
+            outdated,
+            failure: (!outdated).then_some(error),
+        }
+    }
+
     fn merge(&mut self, other: Outcome) {
         self.learnt.extend(other.learnt);
         self.outdated |= other.outdated;
@@ -81,6 +91,12 @@ fn act<'a>(client: &'a Client, recorder: &'a Recorder, action: Action) -> BoxFut
                 ..Outcome::default()
             },
             Action::Empty(namespace) => empty(client, &namespace).await,
+            Action::Mint {
+                account,
+                secret,
+                resource_version,
+                patch,
+            } => mint(client, &account, secret, resource_version, patch).await,
             Action::Confirm(target) => confirm(client, &target, true).await,
             Action::ConfirmGone(target) => confirm(client, &target, false).await,
             other => write(client, other).await,
@@ -164,15 +180,34 @@ fn fill(value: &mut Value, mark: &str, text: &str) {
 }
 
 async fn empty(client: &Client, namespace: &Namespace) -> Outcome {
-    let (outdated, failure) = match super::namespace::empty(client, namespace).await {
-        Ok(done) => (!done, None),
-        Err(error) => (false, Some(error)),
-    };
-    Outcome {
-        failure,
-        outdated,
-        ..Outcome::default()
+    match super::namespace::empty(client, namespace, jiff::Timestamp::now()).await {
+        Ok(emptied) => Outcome {
+            learnt: emptied.written.into_iter().map(Learnt::Is).collect(),
+            outdated: !emptied.done,
+            failure: None,
+        },
+        Err(error) => Outcome::refused(error),
     }
+}
+
+/// The secret's other fields are written with the token.
+async fn mint(
+    client: &Client,
+    account: &str,
+    secret: Target,
+    version: Option<String>,
+    mut patch: Value,
+) -> Outcome {
+    if let Err(error) = super::token_secret::mint(client, account, &secret, &mut patch).await {
+        return Outcome::refused(error);
+    }
+    let patch = Action::Patch {
+        target: secret,
+        part: None,
+        resource_version: version,
+        patch,
+    };
+    write(client, patch).await
 }
 
 /// Whether the object's presence is as the plan supposes.
@@ -282,6 +317,7 @@ async fn write(client: &Client, action: Action) -> Outcome {
         | Action::Report { .. }
         | Action::Empty(_)
         | Action::Remember(_)
+        | Action::Mint { .. }
         | Action::Tell { .. }
         | Action::Confirm(_)
         | Action::ConfirmGone(_) => return Outcome::default(),
@@ -296,13 +332,6 @@ async fn write(client: &Client, action: Action) -> Outcome {
             learnt: vec![Learnt::Is(object)],
             ..Outcome::default()
         },
-        Err(error) if error.is_not_found() || error.is_conflict() => Outcome {
-            outdated: true,
-            ..Outcome::default()
-        },
-        Err(error) => Outcome {
-            failure: Some(error),
-            ..Outcome::default()
-        },
+        Err(error) => Outcome::refused(error),
     }
 }

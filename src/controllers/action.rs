@@ -106,6 +106,13 @@ pub enum Action {
     ConfirmGone(Target),
     /// Deletes what is left in a deleted namespace, then lets it go.
     Empty(Box<Namespace>),
+    /// Asks for a token of the account that is bound to the secret, and writes it there with `patch`.
+    Mint {
+        account: String,
+        secret: Target,
+        resource_version: Option<String>,
+        patch: Value,
+    },
     /// Any number at once, begun slowly: 1, then 2, then 4…; the first round with a failure is the last (upstream's
     /// `slowStartBatch`: a quota that refuses one refuses all).
     Batch(Vec<Action>),

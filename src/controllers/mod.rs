@@ -28,7 +28,8 @@ mod garbage;
 mod horizontal;
 mod job;
 mod namespace;
-mod node_taints;
+mod node;
+mod pod_garbage;
 mod queue;
 mod replica_set;
 mod resource_quota;
@@ -37,6 +38,7 @@ mod root_ca;
 mod service_account;
 mod stateful_set;
 mod storage;
+mod token_secret;
 mod ttl_after_finished;
 
 #[cfg(test)]
@@ -48,10 +50,35 @@ mod simulation;
 
 use crate::client::Client;
 use runner::Controller;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// Every controller; `certificate_pem` is the authority's.
-pub fn all(certificate_pem: String) -> Vec<Box<dyn Controller>> {
+/// What controllers are told at the start.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The authority's.
+    pub certificate_pem: String,
+    /// How long a node may be silent until it counts as lost.
+    pub node_monitor_grace_period: Duration,
+}
+
+#[cfg(test)]
+impl Settings {
+    /// Of an authority whose certificate is `certificate`.
+    fn test() -> Settings {
+        Settings {
+            certificate_pem: "certificate".to_owned(),
+            node_monitor_grace_period: NODE_MONITOR_GRACE_PERIOD,
+        }
+    }
+}
+
+/// Upstream's `--node-monitor-grace-period` was this for long: four renewals of a lease.
+pub const NODE_MONITOR_GRACE_PERIOD: Duration = Duration::from_secs(40);
+
+/// Every controller.
+pub fn all(settings: Settings) -> Vec<Box<dyn Controller>> {
+    let certificate_pem = settings.certificate_pem;
     vec![
         Box::new(cluster_roles::AggregatedRoles),
         Box::new(cron_job::CronJobs),
@@ -66,21 +93,31 @@ pub fn all(certificate_pem: String) -> Vec<Box<dyn Controller>> {
         Box::new(job::Jobs),
         Box::new(job::OrphanedPods),
         Box::new(namespace::Namespaces),
-        Box::new(node_taints::NodeTaints),
+        Box::new(node::NodeHealth {
+            grace: settings.node_monitor_grace_period,
+        }),
+        Box::new(node::NodeTaints),
+        Box::new(node::PodsOfLostNodes),
+        Box::new(node::TaintEviction),
+        Box::new(pod_garbage::FinishedPods),
+        Box::new(pod_garbage::LostPods),
         Box::new(replica_set::Sets::new()),
         Box::new(replica_set::Controllers::new()),
         Box::new(resource_quota::Quotas),
-        Box::new(root_ca::RootCa { certificate_pem }),
+        Box::new(root_ca::RootCa {
+            certificate_pem: certificate_pem.clone(),
+        }),
         Box::new(service_account::ServiceAccounts),
+        Box::new(stateful_set::StatefulSets),
         Box::new(storage::Claims),
         Box::new(storage::Ephemeral),
         Box::new(storage::Volumes),
-        Box::new(stateful_set::StatefulSets),
+        Box::new(token_secret::TokenSecrets { certificate_pem }),
         Box::new(ttl_after_finished::TtlAfterFinished),
     ]
 }
 
 /// Runs them until `stop`.
-pub async fn run(client: Client, certificate_pem: String, stop: CancellationToken) {
-    runner::run(client, all(certificate_pem), stop).await;
+pub async fn run(client: Client, settings: Settings, stop: CancellationToken) {
+    runner::run(client, all(settings), stop).await;
 }

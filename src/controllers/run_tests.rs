@@ -21,6 +21,7 @@ async fn accounts_and_certificates_are_made_and_an_empty_ending_namespace_is_fin
         ("/api/v1/configmaps", json!({"items": []})),
         ("/api/v1/pods", json!({"items": []})),
         ("/api/v1/nodes", json!({"items": []})),
+        ("/api/v1/secrets", json!({"items": []})),
         ("/api/v1/persistentvolumes", json!({"items": []})),
         ("/api/v1/persistentvolumeclaims", json!({"items": []})),
         (
@@ -55,7 +56,7 @@ async fn accounts_and_certificates_are_made_and_an_empty_ending_namespace_is_fin
         ("/api/v1", discovery),
     ]);
     let stop = CancellationToken::new();
-    let running = tokio::spawn(super::run(client, "certificate".into(), stop.clone()));
+    let running = tokio::spawn(super::run(client, super::Settings::test(), stop.clone()));
     let mut writes = Vec::new();
     for _ in 0..3 {
         writes.push(told.recv().await.unwrap());

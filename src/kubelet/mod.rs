@@ -74,7 +74,7 @@ pub struct KubeletConfig {
     pub static_pods: Option<static_pods::StaticPods>,
 }
 
-pub use eviction::{Flags as EvictionFlags, Settings};
+pub use eviction::{Flags as EvictionFlags, Settings, parse_duration_ms};
 
 /// What the kubelet works with; node.rs hands them over.
 pub struct Parts {

@@ -22,8 +22,9 @@ use tokio_util::sync::CancellationToken;
 const IMAGES_MAX: usize = 50;
 /// Names reported per image (upstream's `MaxNamesPerImageInNodeStatus`).
 const IMAGE_NAMES_MAX: usize = 5;
-/// How often the machine is looked at for a change.
-const LOOK: Duration = Duration::from_mins(1);
+/// How often the machine, and what others have made of its object, is looked at for a change: a node that comes back
+/// after it was thought lost says so this soon (upstream's `nodeStatusUpdateFrequency`).
+const LOOK: Duration = Duration::from_secs(10);
 /// Wait after a failed write.
 const RETRY: Duration = Duration::from_secs(2);
 

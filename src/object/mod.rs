@@ -13,8 +13,8 @@ pub mod quantity;
 pub mod quota;
 pub mod selector;
 pub mod storage;
+pub mod taint;
 pub mod time;
-pub mod tolerations;
 
 mod field_selector;
 mod label_selector;

@@ -1,10 +1,8 @@
 //! Taints of nodes and what pods tolerate.
 //! <https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/>
-//!
-//! Of the newest API's operators, `Gt` and `Lt` stand behind a gate that is off by default; validation refuses them.
 
 use super::snapshot::{NodeInfo, PodInfo};
-use crate::object::tolerations::tolerated;
+use crate::object::taint::tolerated;
 use k8s_openapi::api::core::v1::Taint;
 
 const CORDON: &str = "node.kubernetes.io/unschedulable";

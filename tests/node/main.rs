@@ -29,6 +29,7 @@ mod lifecycle;
 mod log_flood;
 mod logs;
 mod mounts;
+mod node_lifecycle;
 mod outcomes;
 mod port_forward;
 mod probe_servers;
@@ -88,6 +89,7 @@ fn main() -> ExitCode {
         ("stateful_sets", stateful_sets::TESTS),
         ("sidecars", sidecars::TESTS),
         ("garbage", garbage::TESTS),
+        ("node_lifecycle", node_lifecycle::TESTS),
         ("hooks", hooks::TESTS),
         ("ephemeral", ephemeral::TESTS),
         ("static_pods", static_pods::TESTS),

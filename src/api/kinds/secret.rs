@@ -18,6 +18,10 @@ const REQUIRED_KEYS: &[(&str, &[&str])] = &[
     ("kubernetes.io/tls", &["tls.crt", "tls.key"]),
 ];
 
+/// Filled by a controller, for the account that the annotation names.
+const ACCOUNT_TOKEN: &str = "kubernetes.io/service-account-token";
+const ACCOUNT_NAME: &str = "kubernetes.io/service-account.name";
+
 pub struct Secret;
 
 impl Strategy for Secret {
@@ -55,6 +59,14 @@ impl Strategy for Secret {
                 errors.push(FieldError::required(format!("data[{key}]"), ""));
             }
         }
+        if text(object, "/type") == ACCOUNT_TOKEN
+            && object["metadata"]["annotations"][ACCOUNT_NAME]
+                .as_str()
+                .is_none_or(str::is_empty)
+        {
+            let field = format!("metadata.annotations[{ACCOUNT_NAME}]");
+            errors.push(FieldError::required(field, ""));
+        }
         errors.list
     }
 
@@ -87,6 +99,11 @@ mod tests {
     fn types_have_keys_and_stay() {
         let tls = json!({"metadata": {"name": "a"}, "type": "kubernetes.io/tls", "data": {"tls.crt": ""}});
         assert_eq!(Secret.validate(&tls)[0].field, "data[tls.key]");
+        let token = json!({"metadata": {"name": "a"}, "type": ACCOUNT_TOKEN});
+        assert_eq!(
+            Secret.validate(&token)[0].field,
+            "metadata.annotations[kubernetes.io/service-account.name]"
+        );
         let opaque = json!({"metadata": {"name": "a"}, "type": "Opaque"});
         assert_eq!(Secret.validate_update(&tls, &opaque)[0].field, "type");
         let wrong = json!({"metadata": {"name": "a"}, "data": {"k": "not base64"}});

@@ -62,6 +62,7 @@ pub fn run(args: &DemoArgs) -> Outcome {
         seccomp_default: true,
         allowed_unsafe_sysctls: Vec::new(),
         manifest_dir: None,
+        node_monitor_grace_period: crate::controllers::NODE_MONITOR_GRACE_PERIOD,
     };
     let wait = !args.once && std::io::stdout().is_terminal();
     let runtime = runtime(&config.profile)?;

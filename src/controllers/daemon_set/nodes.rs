@@ -3,7 +3,7 @@
 use crate::controllers::owners;
 use crate::controllers::world::{PodView, World};
 use crate::object::node_selector;
-use crate::object::tolerations::tolerated;
+use crate::object::taint::tolerated;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Node, PodSpec, Toleration};
 use std::cmp::Reverse;

@@ -58,13 +58,45 @@ pub async fn schedule(client: &Client, index: usize) {
 
 /// Everybody does what there is to do. False: nothing was.
 pub async fn work(client: &Client, clock: Timestamp) -> bool {
-    let mut moved = false;
+    let mut moved = speak(client, clock).await;
     for (index, pod) in pods(client).await.iter().enumerate() {
         moved |= if is_bound(pod) {
             advance(client, pod, Fate::Well, clock).await
         } else {
             !present(pod, "/metadata/deletionTimestamp") && bind(client, pod, index).await
         };
+    }
+    moved
+}
+
+/// Nodes that were thought lost say that they are not.
+async fn speak(client: &Client, clock: Timestamp) -> bool {
+    let mut moved = false;
+    let at = clock.to_string();
+    for name in NODES {
+        let path = format!("/api/v1/nodes/{name}");
+        let node = client.send_value(Method::GET, &path, None).await.unwrap();
+        let mut conditions = list(&node, "/status/conditions").to_vec();
+        let lost = |condition: &&mut Value| text(condition, "/status") == "Unknown";
+        for condition in conditions.iter_mut().filter(lost) {
+            let word = if text(condition, "/type") == "Ready" {
+                "True"
+            } else {
+                "False"
+            };
+            condition["status"] = word.into();
+            condition["lastHeartbeatTime"] = at.clone().into();
+            moved = true;
+        }
+        if conditions != list(&node, "/status/conditions") {
+            let patch = json!({"status": {"conditions": conditions}});
+            let content = Some(("application/merge-patch+json", &patch));
+            let path = format!("{path}/status");
+            client
+                .send_value(Method::PATCH, &path, content)
+                .await
+                .unwrap();
+        }
     }
     moved
 }
@@ -93,6 +125,11 @@ async fn bind(client: &Client, pod: &Value, index: usize) -> bool {
         .is_ok()
 }
 
+fn is_ready(pod: &Value) -> bool {
+    let ready = |c: &Value| text(c, "/type") == "Ready" && text(c, "/status") == "True";
+    list(pod, "/status/conditions").iter().any(ready)
+}
+
 /// What the pod's kubelet does next, if anything.
 async fn advance(client: &Client, pod: &Value, fate: Fate, clock: Timestamp) -> bool {
     let phase = text(pod, "/status/phase");
@@ -117,6 +154,8 @@ async fn advance(client: &Client, pod: &Value, fate: Fate, clock: Timestamp) -> 
         match phase {
             "Running" if fate == Fate::Badly => "Failed",
             "Running" if may_end => "Succeeded",
+            // Its node was thought lost.
+            "Running" if !is_ready(pod) => "Running",
             "Pending" | "" => "Running",
             _ => return false,
         }

@@ -32,6 +32,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0..32_usize, fate).prop_map(|(index, fate)| Step::Kubelet(index, fate)),
         3 => (0..32_usize).prop_map(Step::Schedule),
         1 => (0..700_u16).prop_map(Step::Advance),
+        1 => (0..3_usize, any::<bool>()).prop_map(|(index, silent)| Step::Silence(index, silent)),
     ]
 }
 
@@ -63,4 +64,17 @@ proptest! {
 #[test]
 fn what_never_had_an_owner_goes() {
     run(&[Step::User(Deed::Create(1, 0)), Step::News(3), Step::Decide]);
+}
+
+#[test]
+fn a_node_that_falls_silent_comes_back() {
+    let mut steps = vec![
+        Step::User(Deed::Create(3, 0)),
+        Step::Advance(5),
+        Step::Silence(0, true),
+    ];
+    for _ in 0..8 {
+        steps.extend([Step::Advance(10), Step::Decide, Step::Hear, Step::News(1)]);
+    }
+    run(&steps);
 }

@@ -14,7 +14,8 @@ mod user;
 
 use super::act::{Outcome, carry_out};
 use super::runner::{Next, Runner};
-use super::world::{World, streams};
+use super::world::heartbeats::Round;
+use super::world::{News, World, streams};
 use crate::api::{Api, Identity, NodeDoor, User, bootstrap};
 use crate::client::Client;
 use crate::client::recorder::{Recorder, Source};
@@ -26,6 +27,7 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use http::{Request, Response};
 use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -52,6 +54,8 @@ enum Step {
     Schedule(usize),
     /// Seconds.
     Advance(u16),
+    /// A node falls silent, or speaks again.
+    Silence(usize, bool),
 }
 
 /// No node has a kubelet to talk to.
@@ -75,12 +79,16 @@ struct Simulation {
     under_way: Vec<((usize, super::world::Key), Outcome)>,
     clock: Timestamp,
     instant: Instant,
+    /// Renewals so far.
+    beats: u64,
+    /// Nodes that do not renew their leases.
+    silent: BTreeSet<&'static str>,
     raft: Raft,
     _directory: tempfile::TempDir,
 }
 
 fn controllers() -> Runner {
-    Runner::new(super::all("certificate".to_owned()))
+    Runner::new(super::all(super::Settings::test()))
 }
 
 impl Simulation {
@@ -128,6 +136,8 @@ impl Simulation {
             under_way: Vec::new(),
             clock: Timestamp::now(),
             instant: Instant::now(),
+            beats: 0,
+            silent: BTreeSet::new(),
             client: own,
             raft,
             _directory: directory,
@@ -186,6 +196,14 @@ impl Simulation {
             }
             Step::Schedule(index) => actors::schedule(&self.admin, *index).await,
             Step::Advance(seconds) => self.advance(Duration::from_secs((*seconds).into())),
+            Step::Silence(index, silent) => {
+                let node = actors::NODES[index % actors::NODES.len()];
+                if *silent {
+                    self.silent.insert(node);
+                } else {
+                    self.silent.remove(node);
+                }
+            }
         }
     }
 
@@ -195,6 +213,18 @@ impl Simulation {
             .clock
             .checked_add(SignedDuration::try_from(by).unwrap())
             .unwrap();
+        self.beats += 1;
+        let nodes = actors::NODES.iter();
+        let alive = nodes.filter(|node| !self.silent.contains(*node));
+        let leases = alive
+            .map(|node| ((*node).to_owned(), self.beats.to_string()))
+            .collect();
+        let round = Round {
+            elapsed: by,
+            leases,
+        };
+        let changes = self.runner.world.take_in(News::Heartbeats(round));
+        self.runner.on_changes(changes, self.instant);
     }
 
     /// Takes in a piece of news if there is one by now.
@@ -229,6 +259,7 @@ impl Simulation {
     /// Nobody disturbs any more: everything runs until nothing is left to do.
     async fn settle(&mut self) {
         let mut last = String::new();
+        self.silent.clear();
         for _ in 0..ROUNDS_MAX {
             while !self.under_way.is_empty() {
                 self.step(&Step::Hear).await;

@@ -17,6 +17,8 @@ const RULES: &[(&str, Rule)] = &[
     ("budgets count the healthy pods", budgeted),
     ("stateful sets have their names", named_pods),
     ("every node has its daemons", daemons),
+    ("token Secrets have a token and an account", tokens),
+    ("nodes that are well evict nobody", spared),
 ];
 
 /// Every rule that does not hold, and where.
@@ -164,6 +166,33 @@ fn daemons(world: &World) -> Vec<String> {
         }
     }
     told
+}
+
+fn tokens(world: &World) -> Vec<String> {
+    let secrets = world.token_secrets.iter();
+    let bad = secrets.filter(|secret| {
+        let annotations = secret.metadata.annotations.as_ref();
+        let account = annotations.and_then(|all| all.get("kubernetes.io/service-account.name"));
+        let key = ("sim".to_owned(), account.cloned().unwrap_or_default());
+        let filled = secret
+            .data
+            .as_ref()
+            .is_some_and(|data| data.contains_key("token"));
+        !filled || world.service_accounts.get(&key).is_none()
+    });
+    bad.map(|secret| format!("{:?}", secret.metadata.name))
+        .collect()
+}
+
+/// Nothing in the simulation taints nodes but the controllers.
+fn spared(world: &World) -> Vec<String> {
+    let tainted = world.nodes.iter().filter(|node| {
+        let mut taints = node.spec.iter().flat_map(|s| s.taints.iter().flatten());
+        taints.any(|taint| taint.effect == "NoExecute")
+    });
+    tainted
+        .map(|node| format!("{:?}", node.metadata.name))
+        .collect()
 }
 
 fn named(node: &Node) -> String {

@@ -45,6 +45,8 @@ const MANIFESTS: &[Manifest] = &[
     ),
     ("/apis/apps/v1/namespaces/sim/statefulsets", stateful_set),
     ("/apis/apps/v1/namespaces/sim/daemonsets", daemon_set),
+    ("/api/v1/namespaces/sim/serviceaccounts", account),
+    ("/api/v1/namespaces/sim/secrets", token_secret),
 ];
 
 const NAMES: &[&str] = &["a", "b"];
@@ -111,6 +113,16 @@ fn config_map(_: &str) -> Value {
 fn secret(_: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"ownerReferences": [
         {"apiVersion": "v1", "kind": "ConfigMap", "name": "a", "uid": "00000000-0000-4000-8000-000000000000"}]}})
+}
+
+fn account(_: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "ServiceAccount"})
+}
+
+/// For the account of its own name, if there is one.
+fn token_secret(name: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/service-account-token",
+        "metadata": {"annotations": {"kubernetes.io/service-account.name": name}}})
 }
 
 /// A template of pods with the label `app: name`; each owner selects its own only.

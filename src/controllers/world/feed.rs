@@ -71,7 +71,10 @@ impl Feed {
     /// Of every kind there is a table for.
     pub fn new(client: &Client) -> Feed {
         Feed {
-            streams: super::streams(client).into_iter().collect(),
+            streams: super::streams(client)
+                .into_iter()
+                .chain([super::heartbeats::rounds(client)])
+                .collect(),
         }
     }
 

@@ -7,6 +7,7 @@
 
 mod feed;
 pub mod graph;
+pub mod heartbeats;
 mod pod;
 mod table;
 pub mod usage;
@@ -40,6 +41,8 @@ macro_rules! world {
             pub graph: graph::Graph,
             /// What pods use, and what autoscalers made of that.
             pub usage: usage::Usage,
+            /// What has been heard of the nodes.
+            pub heartbeats: heartbeats::Heartbeats,
         }
 
         /// What changed, as controllers hear of it.
@@ -52,6 +55,8 @@ macro_rules! world {
             Population(Arc<str>),
             /// What pods use has been measured.
             Usage,
+            /// How long the node of this name has been silent, or gone though pods are bound to it.
+            Heartbeat(String),
         }
 
         /// News of one kind.
@@ -66,6 +71,8 @@ macro_rules! world {
             Meta(Arc<graph::Resource>, Event<graph::Meta>),
             /// What the pods of namespaces with autoscalers use now.
             Usage(usage::Measured),
+            /// A look at the nodes' leases.
+            Heartbeats(heartbeats::Round),
         }
 
         impl World {
@@ -104,6 +111,10 @@ macro_rules! world {
                     News::Usage(measured) => {
                         self.usage.measured = measured;
                         vec![Change::Usage]
+                    }
+                    News::Heartbeats(round) => {
+                        let touched = self.heartbeats.take_in(round, &self.nodes, &self.pods);
+                        touched.into_iter().map(Change::Heartbeat).collect()
                     }
                 }
             }
@@ -161,18 +172,28 @@ world! {
     disruption_budgets DisruptionBudget policy::PodDisruptionBudget, Scope::default();
     autoscalers Autoscaler autoscaling::HorizontalPodAutoscaler, Scope::default();
     quotas Quota core::ResourceQuota, Scope::default();
+    token_secrets TokenSecret core::Secret, field(super::token_secret::SELECTOR);
 }
 
 /// Whether the watch of this scope would tell of the object: what it will never tell of, it will never take back.
 fn selects(scope: &Scope, object: &Value) -> bool {
     let fields = scope.field_selector.as_deref().unwrap_or_default();
-    FieldSelector::parse(fields, &[]).is_ok_and(|selector| selector.matches_object(object))
+    FieldSelector::parse(fields, &[("type", "/type")])
+        .is_ok_and(|selector| selector.matches_object(object))
 }
 
 /// Only objects of this name.
 fn named(name: &str) -> Scope {
     Scope {
         field_selector: Some(format!("metadata.name={name}")),
+        ..Scope::default()
+    }
+}
+
+/// Only objects whose fields are so.
+fn field(selector: &str) -> Scope {
+    Scope {
+        field_selector: Some(selector.to_owned()),
         ..Scope::default()
     }
 }

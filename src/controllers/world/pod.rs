@@ -229,6 +229,32 @@ impl PodView {
         if at <= now { Ok(()) } else { Err(Some(at)) }
     }
 
+    /// Stands for one that a node runs from its own files.
+    pub fn is_mirror(&self) -> bool {
+        let annotations = self.metadata.annotations.as_ref();
+        annotations.is_some_and(|all| all.contains_key("kubernetes.io/config.mirror"))
+    }
+
+    /// Its conditions with this one in its place; the transition time stays where the status does. `None`: it says so
+    /// already.
+    pub fn with_condition(&self, mut condition: PodCondition) -> Option<Vec<PodCondition>> {
+        let mut conditions = self.status.conditions.clone();
+        let at = conditions.iter().position(|c| c.type_ == condition.type_);
+        match at.map(|at| &mut conditions[at]) {
+            Some(old) => {
+                if old.status == condition.status {
+                    condition.last_transition_time = old.last_transition_time.clone();
+                }
+                if *old == condition {
+                    return None;
+                }
+                *old = condition;
+            }
+            None => conditions.push(condition),
+        }
+        Some(conditions)
+    }
+
     pub fn labels(&self) -> &BTreeMap<String, String> {
         static NONE: BTreeMap<String, String> = BTreeMap::new();
         self.metadata.labels.as_ref().unwrap_or(&NONE)

@@ -1,0 +1,32 @@
+//! What a pod tolerates of a node.
+//! <https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/>
+//!
+//! Of the newest API's operators, `Gt` and `Lt` stand behind a gate that is off by default; validation refuses them.
+
+use k8s_openapi::api::core::v1::{Taint, Toleration};
+
+fn filled(text: Option<&String>) -> Option<&str> {
+    text.map(String::as_str).filter(|text| !text.is_empty())
+}
+
+/// Whether this toleration is one of this taint.
+pub fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
+    let effect = filled(toleration.effect.as_ref()).is_none_or(|effect| effect == taint.effect);
+    let key = filled(toleration.key.as_ref()).is_none_or(|key| key == taint.key);
+    let value = match filled(toleration.operator.as_ref()) {
+        Some("Exists") => true,
+        Some("Equal") | None => {
+            filled(toleration.key.as_ref()).is_some()
+                && filled(toleration.value.as_ref()) == filled(taint.value.as_ref())
+        }
+        Some(_) => false,
+    };
+    effect && key && value
+}
+
+/// Whether one of the tolerations is for this taint.
+pub fn tolerated(taint: &Taint, tolerations: &[Toleration]) -> bool {
+    tolerations
+        .iter()
+        .any(|toleration| tolerates(toleration, taint))
+}
