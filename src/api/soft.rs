@@ -97,8 +97,8 @@ impl Drop for Held {
 pub(super) enum Turn {
     /// Not a Lease.
     Free,
-    /// To be held until the write has ended.
-    Held(Held),
+    /// To be kept until the write has ended.
+    Held { _until_written: Held },
     /// The Lease was renewed since it was read.
     Overtaken,
 }
@@ -191,10 +191,12 @@ impl Soft {
             return Ok(Turn::Overtaken);
         }
         lease.changing += 1;
-        Ok(Turn::Held(Held {
-            soft: self.clone(),
-            key: old.key.clone(),
-        }))
+        Ok(Turn::Held {
+            _until_written: Held {
+                soft: self.clone(),
+                key: old.key.clone(),
+            },
+        })
     }
 }
 

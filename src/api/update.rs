@@ -133,6 +133,7 @@ impl Api {
         let kind = call.kind;
         let before = stored_value(&old.json)?;
         let object = prepared(kind, &before, object, part)?;
+        self.admit_change(kind, part, &object)?;
         self.check_grant(kind, call.user, Some(&before), &object)?;
         self.commit(kind, key, old, &before, object, call.query.dry_run()?)
             .await
@@ -167,6 +168,7 @@ impl Api {
             return Ok(Tried::Written(json));
         }
         let mut ops = cluster_ip::follow(&self.parts.store, before, &mut object, kind)?;
+        ops.extend(self.charge_growth(kind, before, &object)?);
         let encoded = encode(&object)?;
         if dry_run {
             return Ok(Tried::Written(fill(&encoded, old.revision)));
