@@ -1,6 +1,6 @@
 //! Quotas, limits, priorities, budgets and Leases, each with others in the way.
 
-use super::{Server, config_map, server};
+use super::{config_map, server};
 use futures::future::join_all;
 use serde_json::{Value, json};
 
