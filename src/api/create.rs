@@ -63,6 +63,12 @@ impl Api {
         generated: bool,
         dry_run: bool,
     ) -> ApiResult<Bytes> {
+        let within = text(&object, "/metadata/namespace").to_owned();
+        let _turn = if self.has_quotas(kind, &within)? {
+            Some(self.parts.turns.of(&within).await)
+        } else {
+            None
+        };
         for _ in 0..ATTEMPTS_MAX {
             let name = text(&object, "/metadata/name").to_owned();
             let namespace = kind
@@ -78,6 +84,7 @@ impl Api {
             if let Some(claim) = cluster_ip::claim(&self.parts.store, &mut attempt, kind)? {
                 ops.push(claim);
             }
+            ops.extend(self.charge_new(kind, &attempt)?);
             let encoded = encode(&attempt)?;
             if dry_run {
                 if self.parts.store.get(&object_key)?.is_some() {
@@ -102,12 +109,12 @@ impl Api {
                     // Some defaults are made from the name.
                     kind.strategy.default(&mut object);
                 }
-                // The namespace changed, or the address was taken: look again.
+                // The namespace or a quota changed, or the address was taken: look again.
                 TxnOutcome::Conflict { .. } => {}
             }
         }
         Err(ApiError::unavailable(
-            "the namespace keeps changing while the object is written; try again",
+            "the namespace or its quotas keep changing while the object is written; try again",
         ))
     }
 

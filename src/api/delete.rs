@@ -4,6 +4,7 @@
 use super::create::ATTEMPTS_MAX;
 use super::kinds::{Kind, is_system_priority_class};
 use super::read::{Selectors, collect};
+use super::soft::Turn;
 use super::status::{ApiError, ApiResult, json_response, success};
 use super::update::is_finished;
 use super::{
@@ -25,7 +26,7 @@ const GRACE_SECONDS_MAX: i64 = 10 * 365 * 24 * 3600;
 const IMMORTAL_NAMESPACES: &[&str] = &["default", "kube-system", "kube-public"];
 
 /// What became of one object.
-enum Deleted {
+pub(super) enum Deleted {
     Gone {
         uid: String,
     },
@@ -38,7 +39,7 @@ impl Api {
         let (options, dry_run) = options(call, &body)?;
         let name = call.name()?;
         match self
-            .delete_one(call.kind, &call.key()?, name, &options, dry_run)
+            .delete_one(call.kind, &call.key()?, name, &options, dry_run, &mut alone)
             .await?
         {
             Deleted::Gone { uid } => Ok(json_response(
@@ -68,7 +69,7 @@ impl Api {
             );
             let key = key(call.kind, call.kind.namespaced.then_some(namespace), name);
             match self
-                .delete_one(call.kind, &key, name, &options, dry_run)
+                .delete_one(call.kind, &key, name, &options, dry_run, &mut alone)
                 .await
             {
                 // Another client was faster with this one.
@@ -83,20 +84,19 @@ impl Api {
         ))
     }
 
-    async fn delete_one(
+    /// Marks an object as deleted or takes it away. `also` says what changes in the same moment: in the object, and
+    /// elsewhere; it is asked anew for every try, and after the client's preconditions.
+    pub(super) async fn delete_one(
         &self,
         kind: &'static Kind,
         key: &Key,
         name: &str,
         options: &DeleteOptions,
         dry_run: bool,
+        also: &mut (dyn FnMut(&mut Value) -> ApiResult<Vec<Op>> + Send),
     ) -> ApiResult<Deleted> {
         for _ in 0..ATTEMPTS_MAX {
-            let old = self
-                .parts
-                .store
-                .get(key)?
-                .ok_or_else(|| ApiError::not_found(kind, name))?;
+            let old = self.present(kind, key, name)?;
             let before = stored_value(&old.json)?;
             if is_core(kind, "namespaces") && IMMORTAL_NAMESPACES.contains(&name) {
                 return Err(ApiError::forbidden(format!(
@@ -112,6 +112,7 @@ impl Api {
             }
             check_preconditions(kind, name, options, &before)?;
             let mut object = before.clone();
+            let mut ops = also(&mut object)?;
             set_propagation(kind, options, &mut object);
             mark(
                 kind,
@@ -129,7 +130,7 @@ impl Api {
                 });
             }
             if finished {
-                if self.remove(kind, key, &old, &object).await?.is_some() {
+                if self.remove(kind, key, &old, &object, ops).await?.is_some() {
                     return Ok(Deleted::Gone { uid });
                 }
                 continue;
@@ -138,13 +139,17 @@ impl Api {
                 return Ok(Deleted::Going(old.json));
             }
             let encoded = encode::encode(&object)?;
-            let put = Op::Put {
+            ops.push(Op::Put {
                 key: key.clone(),
                 body: encoded.clone(),
                 expect: Expect::Revision(old.revision),
-            };
+            });
+            let turn = self.parts.soft.hold(kind, &old)?;
+            if matches!(turn, Turn::Overtaken) {
+                continue;
+            }
             if let TxnOutcome::Committed { revision } =
-                self.parts.writer.commit(Txn { ops: vec![put] }).await?
+                self.parts.writer.commit(Txn { ops }).await?
             {
                 return Ok(Deleted::Going(encode::fill(&encoded, revision)));
             }
@@ -152,19 +157,24 @@ impl Api {
         Err(ApiError::modified(kind, name))
     }
 
-    /// Takes an object out of the store, with what it had claimed. `None`: it changed meanwhile.
+    /// Takes an object out of the store, with what it had claimed, beside `ops`. `None`: it changed meanwhile.
     pub(super) async fn remove(
         &self,
         kind: &'static Kind,
         key: &Key,
         old: &Stored,
         object: &Value,
+        mut ops: Vec<Op>,
     ) -> ApiResult<Option<Revision>> {
-        let mut ops = vec![Op::Delete {
+        ops.push(Op::Delete {
             key: key.clone(),
             expect: Expect::Revision(old.revision),
-        }];
+        });
         ops.extend(cluster_ip::release(&self.parts.store, object, kind)?);
+        let turn = self.parts.soft.hold(kind, old)?;
+        if matches!(turn, Turn::Overtaken) {
+            return Ok(None);
+        }
         Ok(match self.parts.writer.commit(Txn { ops }).await? {
             TxnOutcome::Committed { revision } => Some(revision),
             TxnOutcome::Conflict { .. } => None,
@@ -172,12 +182,25 @@ impl Api {
     }
 }
 
-/// Options from the body, or from the query as older clients send them; and whether all of it is only a trial.
+/// Nothing changes beside the object that is deleted.
+fn alone(_object: &mut Value) -> ApiResult<Vec<Op>> {
+    Ok(Vec::new())
+}
+
 fn options(call: &Call<'_>, body: &[u8]) -> ApiResult<(DeleteOptions, bool)> {
+    let given = if body.is_empty() {
+        Value::Null
+    } else {
+        body::decode(call.headers, body)?
+    };
+    read_options(call, given)
+}
+
+/// Options as given, or from the query as older clients send them; and whether all of it is only a trial.
+pub(super) fn read_options(call: &Call<'_>, given: Value) -> ApiResult<(DeleteOptions, bool)> {
     let mut options = DeleteOptions::default();
-    if !body.is_empty() {
-        let object = body::decode(call.headers, body)?;
-        options = serde_json::from_value(object).map_err(|error| {
+    if !given.is_null() {
+        options = serde_json::from_value(given).map_err(|error| {
             ApiError::bad_request(format!("DeleteOptions cannot be read: {error}"))
         })?;
     }

@@ -39,11 +39,13 @@ mod read;
 pub mod request;
 mod reviews;
 pub mod server;
+mod soft;
 pub mod status;
 pub mod table;
 mod telemetry;
 mod token_request;
 pub mod tokens;
+mod turns;
 mod update;
 mod watch;
 
@@ -120,6 +122,10 @@ struct Parts {
     identity: Identity,
     tokens: Verifier,
     policy: PolicySource,
+    /// Renewals of Leases.
+    soft: soft::Soft,
+    /// Who changes quotas and budgets of a namespace waits for those before.
+    turns: turns::Turns,
 }
 
 /// One request on its way through the handlers.
@@ -195,6 +201,8 @@ impl Api {
                 kinds: kinds::all(),
                 telemetry: telemetry::Telemetry::default(),
                 identity,
+                soft: soft::Soft::default(),
+                turns: turns::Turns::default(),
             }),
         }
     }

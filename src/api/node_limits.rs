@@ -34,10 +34,19 @@ pub(super) fn allows(
     node: &str,
     asked: &Attributes,
 ) -> ApiResult<Result<(), String>> {
-    let Some(resource) = asked.resource.as_ref().filter(|one| one.group.is_empty()) else {
+    let Some(resource) = &asked.resource else {
         return Ok(Ok(()));
     };
     let refused = |why: &str| Ok(Err(format!("node {node:?}: {why}")));
+    if resource.group == "coordination.k8s.io" && resource.resource == "leases" {
+        return match lease_is_its_own(&asked.verb, resource, node) {
+            Ok(()) => Ok(Ok(())),
+            Err(why) => refused(why),
+        };
+    }
+    if !resource.group.is_empty() {
+        return Ok(Ok(()));
+    }
     let mention = match (&*resource.resource, &*resource.subresource) {
         ("secrets", _) => Mention::Secret,
         ("configmaps", _) => Mention::ConfigMap,
@@ -49,7 +58,9 @@ pub(super) fn allows(
                 refused("it may only change its own Node")
             };
         }
-        ("pods", _) if matches!(&*asked.verb, "update" | "patch" | "delete") => {
+        ("pods", part)
+            if matches!(&*asked.verb, "update" | "patch" | "delete") || part == "eviction" =>
+        {
             return if is_ours(store, node, resource)? {
                 Ok(Ok(()))
             } else {
@@ -77,6 +88,20 @@ pub(super) fn allows(
         Ok(Ok(()))
     } else {
         refused("no relationship found between it and this object")
+    }
+}
+
+/// Where nodes say that they live.
+const LEASES: &str = "kube-node-lease";
+
+/// A node's heartbeat bears its name. What one is made with is looked at when it is made: the path has no name yet.
+fn lease_is_its_own(verb: &str, resource: &Resource, node: &str) -> Result<(), &'static str> {
+    if resource.namespace != LEASES {
+        Err("can only access leases in the \"kube-node-lease\" system namespace")
+    } else if resource.name != node && verb != "create" {
+        Err("can only access node lease with the same name as the requesting node")
+    } else {
+        Ok(())
     }
 }
 

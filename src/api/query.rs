@@ -76,7 +76,7 @@ impl Query {
                 "resourceVersion: Invalid value: {text:?}: must be a number"
             ))
         })?;
-        Ok(Some(Revision(number)))
+        Ok(Some(super::soft::stored_revision(number)))
     }
 
     pub fn field_validation(&self) -> ApiResult<FieldValidation> {

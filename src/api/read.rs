@@ -72,6 +72,7 @@ impl Api {
         let stored = self.parts.store.get(&call.key()?)?.ok_or_else(|| {
             ApiError::not_found(call.kind, call.path.name.as_deref().unwrap_or_default())
         })?;
+        let stored = self.parts.soft.shown(call.kind, stored);
         form::object(call.seen_as, call.form()?, &call.query, 200, stored.json)
     }
 
@@ -123,7 +124,9 @@ impl Api {
         });
         let remaining = page.remaining.filter(|_| selectors.is_empty());
         let metadata = list_metadata(page.revision, next, remaining);
-        let items = page.items.into_iter().map(|item| item.json);
+        let soft = &self.parts.soft;
+        let items = page.items.into_iter();
+        let items = items.map(|item| soft.shown(call.kind, item).json);
         match call.form()? {
             Form::Json | Form::Discovery => form::list(call.seen_as, metadata, items.collect()),
             Form::Table => {

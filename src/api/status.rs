@@ -184,6 +184,16 @@ impl ApiError {
         )
     }
 
+    /// Not now, and not by coming back at once (upstream's `NewTooManyRequests`).
+    pub fn too_many_requests(message: impl Into<String>) -> ApiError {
+        ApiError::new(429, "TooManyRequests", message)
+    }
+
+    /// 500 in the words given.
+    pub fn unsupported(message: impl Into<String>) -> ApiError {
+        ApiError::new(500, "", message)
+    }
+
     /// Nothing is wrong with the request; it may succeed a moment later.
     pub fn unavailable(message: impl Into<String>) -> ApiError {
         ApiError {
@@ -210,8 +220,11 @@ impl ApiError {
     pub fn to_value(&self) -> Value {
         let mut status = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-            "message": self.message, "reason": self.reason,
+            "message": self.message,
         });
+        if !self.reason.is_empty() {
+            status["reason"] = self.reason.into();
+        }
         if !self.details.is_null() {
             status["details"] = self.details.clone();
         }
@@ -222,10 +235,10 @@ impl ApiError {
     pub fn into_response(self) -> Response<Body> {
         let mut response = json_response(self.code, self.to_value().to_string().into_bytes());
         // client-go tries such an answer again by itself, if it says when.
-        if self.details["retryAfterSeconds"].is_number() {
+        if let Some(seconds) = self.details["retryAfterSeconds"].as_u64() {
             response
                 .headers_mut()
-                .insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS.into());
+                .insert(header::RETRY_AFTER, seconds.into());
         }
         response
     }

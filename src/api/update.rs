@@ -5,6 +5,7 @@ use super::create::ATTEMPTS_MAX;
 use super::encode::{encode, fill};
 use super::kinds::{Kind, Subresource};
 use super::query::FieldValidation;
+use super::soft::Turn;
 use super::status::{ApiError, ApiResult};
 use super::{Api, Call, body, cluster_ip, form, metadata, patch, stored_value, with_warnings};
 use crate::object::access::{list, text};
@@ -39,11 +40,7 @@ impl Api {
             Some(name),
         )?;
         for _ in 0..ATTEMPTS_MAX {
-            let old = self
-                .parts
-                .store
-                .get(&key)?
-                .ok_or_else(|| ApiError::not_found(kind, name))?;
+            let old = self.present(kind, &key, name)?;
             // Without a resourceVersion the client means: whatever is there.
             check_revision(kind, name, &object, &old)?;
             match self.write(call, &key, &old, object.clone(), part).await? {
@@ -81,11 +78,7 @@ impl Api {
         }
         let validation = call.query.field_validation()?;
         for _ in 0..ATTEMPTS_MAX {
-            let old = self
-                .parts
-                .store
-                .get(&key)?
-                .ok_or_else(|| ApiError::not_found(kind, name))?;
+            let old = self.present(kind, &key, name)?;
             let mut before = stored_value(&old.json)?;
             if let Some(view) = call.seen_as.strategy.view() {
                 before = (view.from_stored)(before);
@@ -122,6 +115,13 @@ impl Api {
         Err(ApiError::modified(kind, name))
     }
 
+    /// The object as clients see it now.
+    pub(super) fn present(&self, kind: &Kind, key: &Key, name: &str) -> ApiResult<Stored> {
+        let stored = self.parts.store.get(key)?;
+        let stored = stored.ok_or_else(|| ApiError::not_found(kind, name))?;
+        Ok(self.parts.soft.shown(kind, stored))
+    }
+
     async fn write(
         &self,
         call: &Call<'_>,
@@ -133,6 +133,7 @@ impl Api {
         let kind = call.kind;
         let before = stored_value(&old.json)?;
         let object = prepared(kind, &before, object, part)?;
+        self.admit_change(kind, part, &object)?;
         self.check_grant(kind, call.user, Some(&before), &object)?;
         self.commit(kind, key, old, &before, object, call.query.dry_run()?)
             .await
@@ -153,12 +154,21 @@ impl Api {
         }
         if !dry_run && is_finished(&object) {
             let encoded = encode(&object)?;
-            let removed = self.remove(kind, key, old, before).await?;
+            let removed = self.remove(kind, key, old, before, Vec::new()).await?;
             return Ok(removed.map_or(Tried::Overtaken, |revision| {
                 Tried::Written(fill(&encoded, revision))
             }));
         }
+        if !dry_run
+            && let Some(json) =
+                self.parts
+                    .soft
+                    .renew(kind, &self.parts.store, old, before, &object)?
+        {
+            return Ok(Tried::Written(json));
+        }
         let mut ops = cluster_ip::follow(&self.parts.store, before, &mut object, kind)?;
+        ops.extend(self.charge_growth(kind, before, &object)?);
         let encoded = encode(&object)?;
         if dry_run {
             return Ok(Tried::Written(fill(&encoded, old.revision)));
@@ -168,6 +178,10 @@ impl Api {
             body: encoded.clone(),
             expect: Expect::Revision(old.revision),
         });
+        let turn = self.parts.soft.hold(kind, old)?;
+        if matches!(turn, Turn::Overtaken) {
+            return Ok(Tried::Overtaken);
+        }
         Ok(match self.parts.writer.commit(Txn { ops }).await? {
             TxnOutcome::Committed { revision } => Tried::Written(fill(&encoded, revision)),
             TxnOutcome::Conflict { .. } => Tried::Overtaken,
@@ -183,11 +197,7 @@ impl Api {
         let (kind, name, key) = (call.kind, call.name()?, call.key()?);
         let dry_run = call.query.dry_run()?;
         for _ in 0..ATTEMPTS_MAX {
-            let old = self
-                .parts
-                .store
-                .get(&key)?
-                .ok_or_else(|| ApiError::not_found(kind, name))?;
+            let old = self.present(kind, &key, name)?;
             let before = stored_value(&old.json)?;
             let mut object = before.clone();
             change(&old, &mut object)?;
@@ -240,12 +250,18 @@ pub(super) fn check_revision(
     object: &Value,
     old: &Stored,
 ) -> ApiResult<()> {
-    let asked = text(object, "/metadata/resourceVersion");
-    if !asked.is_empty() && asked != old.revision.0.to_string() {
+    let (asked, uid) = (
+        text(object, "/metadata/resourceVersion"),
+        text(object, "/metadata/uid"),
+    );
+    if asked.is_empty() && uid.is_empty() {
+        return Ok(());
+    }
+    let old = stored_value(&old.json)?;
+    if !asked.is_empty() && asked != text(&old, "/metadata/resourceVersion") {
         return Err(ApiError::modified(kind, name));
     }
-    let uid = text(object, "/metadata/uid");
-    if !uid.is_empty() && uid != text(&stored_value(&old.json)?, "/metadata/uid") {
+    if !uid.is_empty() && uid != text(&old, "/metadata/uid") {
         return Err(ApiError::conflict(
             kind,
             name,

@@ -22,6 +22,7 @@ mod hooks;
 mod http;
 mod images;
 mod last_words;
+mod lease;
 mod machine;
 mod manager;
 mod node_status;
@@ -222,6 +223,7 @@ impl Kubelet {
         // Beside the pods' directories: volumes outlive pods.
         let storage = config.pods_dir.with_file_name("storage");
         let router = http::router(ctx.clone(), pods.clone(), stats);
+        let parts_client = parts.client.clone();
         let node = node_status::run(
             parts.client,
             fixed,
@@ -231,6 +233,7 @@ impl Kubelet {
             ctx.node_changed.clone(),
             stop.clone(),
         );
+        let living = lease::run(parts_client, config.node_name, stop.clone());
         let provisioning = provisioner::run(ctx.clone(), storage, stop.clone());
         let evicting = evictions.run(stop.clone());
         let collecting = {
@@ -246,7 +249,8 @@ impl Kubelet {
                 watching,
                 provisioning,
                 evicting,
-                collecting
+                collecting,
+                living
             );
         };
         (Kubelet { router }, running)

@@ -5,6 +5,7 @@ mod access;
 mod bindings;
 mod deletion;
 mod metrics;
+mod policies;
 mod refusals;
 mod revisions;
 mod services;

@@ -1,17 +1,13 @@
 //! What Kubernetes fills in where a pod's author said nothing.
 
 use super::GRACE_PERIOD_SECONDS;
+use crate::api::kinds::SYSTEM_CLASSES;
 use crate::api::kinds::status::{default_to, put};
 use crate::object::access::{present, text, truth};
 use serde_json::{Value, json};
 
 /// Seconds a pod stays on a node that is not ready or unreachable (upstream's DefaultTolerationSeconds plugin).
 const NODE_TROUBLE_SECONDS: i64 = 300;
-/// Priorities of the two classes every cluster has.
-const SYSTEM_PRIORITIES: [(&str, i64); 2] = [
-    ("system-cluster-critical", 2_000_000_000),
-    ("system-node-critical", 2_000_001_000),
-];
 
 pub fn apply(pod: &mut Value) {
     // A static pod cannot use what only the API has (upstream's ServiceAccount admission passes mirrors over).
@@ -22,10 +18,11 @@ pub fn apply(pod: &mut Value) {
         return;
     };
     default_to(spec, "enableServiceLinks", true);
-    if !mirror {
+    if mirror {
+        priority(spec);
+    } else {
         account(spec);
     }
-    priority(spec);
     tolerations(spec);
     complete_spec(spec);
     super::resources::default_of_pod(spec);
@@ -83,10 +80,11 @@ fn account(spec: &mut Value) {
     spec["serviceAccount"] = name.into();
 }
 
+/// Of a static pod, which knows no classes but the two every cluster has; other pods' is looked up when they are made.
 fn priority(spec: &mut Value) {
     let class = text(spec, "/priorityClassName");
-    let known = SYSTEM_PRIORITIES.iter().find(|(name, _)| *name == class);
-    let priority = known.map_or(0, |(_, priority)| *priority);
+    let known = SYSTEM_CLASSES.iter().find(|(name, ..)| *name == class);
+    let priority = known.map_or(0, |(_, priority, _)| *priority);
     default_to(spec, "priority", priority);
     default_to(spec, "preemptionPolicy", "PreemptLowerPriority");
 }
@@ -259,7 +257,6 @@ mod tests {
         assert_eq!(tolerated.len(), 3);
         assert_eq!(tolerated[2]["effect"], "NoSchedule");
         assert_eq!(spec["serviceAccountName"], "default");
-        assert_eq!(spec["priority"], 0);
         let once = pod.clone();
         apply(&mut pod);
         assert_eq!(once, pod);

@@ -86,6 +86,13 @@ impl Strategy for Pod {
 
     fn prepare_update(&self, old: &Value, object: &mut Value) {
         keep_status(old, object);
+        // They were looked up when the pod was made; who leaves them out does not mean to change them.
+        for field in ["priority", "preemptionPolicy"] {
+            let had = &old["spec"][field];
+            if let Some(spec) = object.get_mut("spec").filter(|_| !had.is_null()) {
+                super::status::default_to(spec, field, had.clone());
+            }
+        }
         let changed = i64::from(old["spec"] != object["spec"]);
         let generation = integer(old, "/metadata/generation").saturating_add(changed);
         if let Some(metadata) = object.get_mut("metadata") {
@@ -177,6 +184,11 @@ pub fn complete_static(mut pod: Value) -> Result<Value, String> {
     Pod.default(&mut pod);
     let mut errors = Pod.validate(&pod);
     errors.extend(Pod.validate_create(&pod));
+    let class = text(&pod, "/spec/priorityClassName");
+    if !class.is_empty() && !super::is_system_priority_class(class) {
+        let detail = "a static pod can only have the classes that every cluster has: system-node-critical, system-cluster-critical";
+        errors.push(FieldError::forbidden("spec.priorityClassName", detail));
+    }
     mark(&mut pod, Value::Null);
     if errors.is_empty() {
         return Ok(pod);
@@ -208,6 +220,10 @@ mod tests {
                 "spec.containers[0].image",
             ),
             (json!({"containers": [], "x": 1}), "unknown field"),
+            (
+                json!({"priorityClassName": "mine", "containers": [{"name": "a", "image": "b"}]}),
+                "spec.priorityClassName",
+            ),
             (json!({"containers": "a"}), "spec.containers"),
         ] {
             let error = complete_static(pod(spec)).err().unwrap_or_default();

@@ -24,15 +24,11 @@ fn named(value: &Value) -> bool {
 fn not_linux(value: &Value) -> bool {
     given(value) && value != "linux"
 }
-fn not_system_class(value: &Value) -> bool {
-    given(value) && value != "system-cluster-critical" && value != "system-node-critical"
-}
 
 /// Path (`[]`: every item; `a|b`: either field) and what asks for it.
 const FIELDS: &[(&str, Asked)] = &[
     ("spec.os.name", not_linux),
     ("spec.overhead", given),
-    ("spec.priorityClassName", not_system_class),
     ("spec.resourceClaims", given),
     ("spec.runtimeClassName", given),
     ("spec.schedulingGroup", given),
