@@ -16,6 +16,7 @@ mod eviction;
 mod full_disk;
 mod hooks;
 mod identity;
+mod image_loss;
 mod images;
 mod lifecycle;
 mod log_flood;
@@ -79,6 +80,7 @@ fn main() -> ExitCode {
         ("attach", attach::TESTS),
         ("port_forward", port_forward::TESTS),
         ("images", images::TESTS),
+        ("image_loss", image_loss::TESTS),
         ("security", security::TESTS),
         ("identity", identity::TESTS),
         ("adoption", adoption::TESTS),
