@@ -251,10 +251,6 @@ impl Node {
         );
         let controllers = client("system:kube-controller-manager", &[]);
         self.run(
-            "cluster-roles",
-            crate::controllers::cluster_roles::run(controllers.clone(), stop.clone()),
-        );
-        self.run(
             "controllers",
             crate::controllers::run(controllers, root_certificate_pem, stop.clone()),
         );
@@ -263,13 +259,6 @@ impl Node {
             stop.clone(),
         );
         self.run("storage", storage);
-        self.run(
-            "node-taints",
-            crate::controllers::node_taints::run(
-                client("system:kube-controller-manager", &[]),
-                stop.clone(),
-            ),
-        );
         self.run("expire-events", api::expire_events::run(api, stop));
         Ok(())
     }

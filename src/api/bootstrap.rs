@@ -1,6 +1,7 @@
-//! What every cluster has from the start: its namespaces, its roles, the API's own Service with the way to it, and the
-//! class of local volumes.
+//! What every cluster has from the start: its namespaces, its roles, the API's own Service with the way to it, the
+//! class of local volumes, and the priorities of the system's own pods.
 
+use super::kinds::SYSTEM_CLASSES;
 use super::rbac::built_in;
 use super::{Api, User};
 use crate::client::Door;
@@ -43,7 +44,9 @@ pub async fn bootstrap(api: &Api) -> Result<(), String> {
             built_in::cluster_role_bindings(),
         ));
     all(api, first.collect(), built_in::completed).await?;
-    all(api, vec![service(), storage_class()], |_, _| None).await?;
+    let second = [service(), storage_class()].into_iter();
+    let second = second.chain(priority_classes()).collect();
+    all(api, second, |_, _| None).await?;
     all(api, way(api), with_way).await
 }
 
@@ -71,6 +74,18 @@ fn storage_class() -> (String, Value) {
             "reclaimPolicy": "Delete", "volumeBindingMode": "WaitForFirstConsumer",
         }),
     )
+}
+
+fn priority_classes() -> impl Iterator<Item = (String, Value)> {
+    SYSTEM_CLASSES.iter().map(|(name, value, description)| {
+        (
+            "/apis/scheduling.k8s.io/v1/priorityclasses".to_owned(),
+            json!({
+                "apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name},
+                "value": value, "description": description,
+            }),
+        )
+    })
 }
 
 /// Where the Service leads: to this server. With several, each server's address belongs here for as long as it lives;

@@ -23,8 +23,8 @@ impl Api {
         let namespace = call.path.namespace.as_deref();
         // Asked before anything is written: a client that cannot read the answer must not find it done.
         let form = call.form()?;
-        let mut object = body::decode(call.headers, &body)?;
-        let warnings = body::check(kind, &mut object, call.query.field_validation()?)?;
+        let object = body::decode(call.headers, &body)?;
+        let (mut object, warnings) = call.take_in(object, call.query.field_validation()?)?;
         if kind.namespaced && namespace.is_none() {
             return Err(ApiError::method_not_allowed());
         }
@@ -50,7 +50,7 @@ impl Api {
             .insert(kind, object, generated, call.query.dry_run()?)
             .await?;
         Ok(with_warnings(
-            form::object(kind, form, &call.query, 201, json)?,
+            form::object(call.seen_as, form, &call.query, 201, json)?,
             &warnings,
         ))
     }

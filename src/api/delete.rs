@@ -2,14 +2,14 @@
 //! <https://kubernetes.io/docs/concepts/overview/working-with-objects/finalizers/>
 
 use super::create::ATTEMPTS_MAX;
-use super::kinds::Kind;
+use super::kinds::{Kind, is_system_priority_class};
 use super::read::{Selectors, collect};
 use super::status::{ApiError, ApiResult, json_response, success};
 use super::update::is_finished;
 use super::{
     Api, Call, body, cluster_ip, encode, form, key, metadata, negotiate::Form, prefix, stored_value,
 };
-use crate::object::access::text;
+use crate::object::access::{list, text};
 use crate::store::{Expect, Key, ListOptions, Op, Revision, Stored, Txn, TxnOutcome};
 use axum::body::Body;
 use bytes::Bytes;
@@ -45,7 +45,7 @@ impl Api {
                 200,
                 success(call.kind, name, &uid).to_string(),
             )),
-            Deleted::Going(json) => form::object(call.kind, Form::Json, &call.query, 200, json),
+            Deleted::Going(json) => form::object(call.seen_as, Form::Json, &call.query, 200, json),
         }
     }
 
@@ -104,8 +104,15 @@ impl Api {
                 ))
                 .about(kind, name));
             }
+            if kind.group == "scheduling.k8s.io" && is_system_priority_class(name) {
+                return Err(ApiError::forbidden(format!(
+                    "priorityclasses.scheduling.k8s.io {name:?} is forbidden: this is a system priority class and cannot be deleted"
+                ))
+                .about(kind, name));
+            }
             check_preconditions(kind, name, options, &before)?;
             let mut object = before.clone();
+            set_propagation(kind, options, &mut object);
             mark(
                 kind,
                 &mut object,
@@ -202,13 +209,62 @@ fn options(call: &Call<'_>, body: &[u8]) -> ApiResult<(DeleteOptions, bool)> {
             "DeleteOptions.gracePeriodSeconds: must be between 0 and {GRACE_SECONDS_MAX}"
         )));
     }
-    // Without a garbage collector nothing depends on anything: Background has nothing to do, the others could not keep
-    // their promise.
-    match options.propagation_policy.as_deref() {
-        None | Some("Background") if options.orphan_dependents.is_none() => Ok((options, dry_run)),
-        _ => Err(ApiError::bad_request(
-            "propagationPolicy Foreground and Orphan are not supported yet: there is no garbage collector; use Background (kubectl delete without --cascade)",
+    let policies = ["Background", "Foreground", "Orphan"];
+    match (&options.propagation_policy, options.orphan_dependents) {
+        (Some(_), Some(_)) => Err(ApiError::unprocessable(
+            "DeleteOptions.propagationPolicy: Invalid value: orphanDependents and deletionPropagation cannot be both set",
         )),
+        (Some(policy), None) if !policies.contains(&policy.as_str()) => {
+            Err(ApiError::unprocessable(format!(
+                "DeleteOptions.propagationPolicy: Unsupported value: {policy:?}: supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\""
+            )))
+        }
+        _ => Ok((options, dry_run)),
+    }
+}
+
+/// Finalizers that hold an object until the garbage collector has seen to its dependents.
+/// <https://kubernetes.io/docs/concepts/architecture/garbage-collection/#cascading-deletion>
+const FOREGROUND: &str = "foregroundDeletion";
+const ORPHAN: &str = "orphan";
+
+/// Gives the object the finalizer that its deletion asks for, and takes the others away. Where nothing is asked for,
+/// what the object itself says stands, and otherwise its kind's custom.
+fn set_propagation(kind: &Kind, options: &DeleteOptions, object: &mut Value) {
+    let asked = match (
+        options.propagation_policy.as_deref(),
+        options.orphan_dependents,
+    ) {
+        (Some(policy), _) => Some(policy),
+        (None, Some(true)) => Some("Orphan"),
+        (None, Some(false)) => Some("Background"),
+        (None, None) => None,
+    };
+    let held: Vec<String> = list(object, "/metadata/finalizers")
+        .iter()
+        .filter_map(|finalizer| finalizer.as_str().map(str::to_owned))
+        .collect();
+    let has = |name: &str| held.iter().any(|finalizer| finalizer == name);
+    let wanted = match asked {
+        Some("Foreground") => Some(FOREGROUND),
+        Some("Orphan") => Some(ORPHAN),
+        Some(_) => None,
+        None if has(ORPHAN) => Some(ORPHAN),
+        None if has(FOREGROUND) => Some(FOREGROUND),
+        None => kind.strategy.orphans_by_default().then_some(ORPHAN),
+    };
+    let mut finalizers = held.clone();
+    finalizers.retain(|finalizer| {
+        let ours = finalizer == FOREGROUND || finalizer == ORPHAN;
+        !ours || wanted == Some(finalizer.as_str())
+    });
+    if let Some(wanted) = wanted
+        && !finalizers.iter().any(|finalizer| finalizer == wanted)
+    {
+        finalizers.push(wanted.to_owned());
+    }
+    if finalizers != held {
+        metadata::metadata_mut(object).insert("finalizers".into(), finalizers.into());
     }
 }
 
@@ -317,6 +373,44 @@ mod tests {
         assert!(is_finished(&pod));
         pod["metadata"]["finalizers"] = json!(["example.com/wait"]);
         assert!(!is_finished(&pod));
+    }
+
+    #[test]
+    fn finalizers_follow_the_propagation_policy() {
+        for (asked, held, expected) in [
+            (
+                json!({"propagationPolicy": "Foreground"}),
+                json!(["x"]),
+                json!(["x", FOREGROUND]),
+            ),
+            (
+                json!({"propagationPolicy": "Orphan"}),
+                json!([FOREGROUND]),
+                json!([ORPHAN]),
+            ),
+            (
+                json!({"propagationPolicy": "Background"}),
+                json!([ORPHAN, "x"]),
+                json!(["x"]),
+            ),
+            (
+                json!({"orphanDependents": true}),
+                json!(null),
+                json!([ORPHAN]),
+            ),
+            (
+                json!({"orphanDependents": false}),
+                json!([ORPHAN]),
+                json!([]),
+            ),
+            (json!({}), json!([FOREGROUND]), json!([FOREGROUND])),
+            (json!({}), json!(null), json!(null)),
+        ] {
+            let options: DeleteOptions = serde_json::from_value(asked.clone()).unwrap();
+            let mut object = json!({"metadata": {"finalizers": held}});
+            set_propagation(pods(), &options, &mut object);
+            assert_eq!(object["metadata"]["finalizers"], expected, "{asked}");
+        }
     }
 
     #[test]

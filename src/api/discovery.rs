@@ -4,6 +4,7 @@
 use super::body::api_version;
 use super::kinds::{Kind, Subresource, token_request_kind};
 use serde_json::{Value, json};
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 const VERBS: &[&str] = &[
@@ -30,7 +31,7 @@ impl Kind {
     pub(super) fn verbs(&self) -> &'static [&'static str] {
         if self.group == super::kinds::metrics::GROUP {
             &["get", "list"]
-        } else if self.is_review() {
+        } else if self.is_review() || self.is_bindings() {
             VERBS_OF_REVIEWS
         } else if self.group.is_empty() && self.plural == "namespaces" {
             VERBS_ONE_BY_ONE
@@ -68,12 +69,12 @@ pub fn core_versions(server: &str) -> Value {
     })
 }
 
-/// Named groups (not core) and their versions, in order.
-fn group_versions(kinds: &[Kind]) -> BTreeSet<(&'static str, &'static str)> {
+/// Named groups (not core) and their versions, newest first.
+fn group_versions(kinds: &[Kind]) -> BTreeSet<(&'static str, Reverse<&'static str>)> {
     kinds
         .iter()
         .filter(|kind| !kind.group.is_empty())
-        .map(|kind| (kind.group, kind.version))
+        .map(|kind| (kind.group, Reverse(kind.version)))
         .collect()
 }
 
@@ -102,7 +103,7 @@ fn group_body(kinds: &[Kind], name: &str) -> Option<Value> {
     let versions: Vec<&str> = group_versions(kinds)
         .into_iter()
         .filter(|(group, _)| *group == name)
-        .map(|(_, version)| version)
+        .map(|(_, Reverse(version))| version)
         .collect();
     (!versions.is_empty()).then(|| group_value(name, &versions))
 }
@@ -139,10 +140,14 @@ pub fn resources(kinds: &[Kind], group: &str, version: &str) -> Option<Value> {
                 "name": format!("{}/{name}", kind.plural), "singularName": "", "namespaced": kind.namespaced,
                 "kind": of, "verbs": verbs,
             });
-            if part == Subresource::Token {
-                let of = token_request_kind();
-                resource["group"] = of.group.into();
-                resource["version"] = of.version.into();
+            let foreign = match part {
+                Subresource::Token => Some((token_request_kind().group, "v1")),
+                Subresource::Eviction => Some(("policy", "v1")),
+                _ => None,
+            };
+            if let Some((group, version)) = foreign {
+                resource["group"] = group.into();
+                resource["version"] = version.into();
             }
             resources.push(resource);
         }
@@ -174,6 +179,7 @@ fn subresource(
             &["create", "delete", "get", "patch", "update"],
             "NodeProxyOptions",
         ),
+        Subresource::Eviction => ("eviction", &["create"], "Eviction"),
         Subresource::Finalize => ("finalize", &["update"], kind.kind),
         Subresource::Token => ("token", &["create"], "TokenRequest"),
         Subresource::Resize => ("resize", &["get", "patch", "update"], kind.kind),
@@ -239,8 +245,10 @@ fn aggregated_resource(kind: &Kind) -> Value {
         .map(|&part| {
             let (name, verbs, of) = subresource(kind, part);
             let mut answer = response(of);
-            if part == Subresource::Token {
-                answer["group"] = token_request_kind().group.into();
+            match part {
+                Subresource::Token => answer["group"] = token_request_kind().group.into(),
+                Subresource::Eviction => answer["group"] = "policy".into(),
+                _ => {}
             }
             json!({"subresource": name, "responseKind": answer, "verbs": verbs})
         })
@@ -256,6 +264,14 @@ pub fn find<'a>(kinds: &'a [Kind], group: &str, version: &str, plural: &str) -> 
     kinds
         .iter()
         .find(|kind| kind.group == group && kind.version == version && kind.plural == plural)
+}
+
+/// The kind whose objects are stored, where `kind` is another shape of it.
+pub fn stored(kinds: &'static [Kind], kind: &'static Kind) -> &'static Kind {
+    kind.strategy
+        .view()
+        .and_then(|view| find(kinds, view.group, view.version, view.plural))
+        .unwrap_or(kind)
 }
 
 /// `PodList` of `v1`, without items.

@@ -35,7 +35,10 @@ pub fn object(
     json: Bytes,
 ) -> ApiResult<Response<Body>> {
     Ok(match form {
-        Form::Json | Form::Discovery => json_response(code, json),
+        Form::Json | Form::Discovery => {
+            let json = shown(kind, &json)?.map_or(json, Bytes::from);
+            json_response(code, json)
+        }
         Form::Table => {
             let value = stored_value(&json)?;
             let metadata = json!({"resourceVersion": value["metadata"]["resourceVersion"]});
@@ -46,7 +49,16 @@ pub fn object(
     })
 }
 
-/// A Table of objects as of now.
+/// A stored object in the shape of `kind`; `None`: as it is.
+pub fn shown(kind: &Kind, json: &[u8]) -> ApiResult<Option<Vec<u8>>> {
+    let Some(view) = kind.strategy.view() else {
+        return Ok(None);
+    };
+    let object = (view.from_stored)(stored_value(json)?);
+    Ok(Some(object.to_string().into_bytes()))
+}
+
+/// A Table of stored objects as of now. Columns look at what is stored; the objects in the rows have the kind's shape.
 pub fn table(
     kind: &Kind,
     objects: &[Value],
@@ -54,14 +66,15 @@ pub fn table(
     include: IncludeObject,
     headers: bool,
 ) -> Value {
-    table::table(
-        kind.columns,
-        objects,
-        metadata,
-        include,
-        headers,
-        Timestamp::now().as_second(),
-    )
+    let now = Timestamp::now().as_second();
+    let mut table = table::table(kind.columns, objects, metadata, include, headers, now);
+    if let (Some(view), IncludeObject::Object) = (kind.strategy.view(), include) {
+        let rows = table["rows"].as_array_mut();
+        for row in rows.into_iter().flatten() {
+            row["object"] = (view.from_stored)(row["object"].take());
+        }
+    }
+    table
 }
 
 /// `PartialObjectMetadata` of one object.
@@ -70,7 +83,7 @@ pub fn partial(object: &Value) -> Value {
 }
 
 /// A list whose items are copied as they are; the body borrows them from the store, so nothing is built twice.
-pub fn list(kind: &Kind, metadata: Value, items: Vec<Bytes>) -> Response<Body> {
+pub fn list(kind: &Kind, metadata: Value, items: Vec<Bytes>) -> ApiResult<Response<Body>> {
     let mut head = discovery::list_head(kind);
     head["metadata"] = metadata;
     let mut head = head.to_string();
@@ -83,9 +96,9 @@ pub fn list(kind: &Kind, metadata: Value, items: Vec<Bytes>) -> Response<Body> {
         if number > 0 {
             chunks.push(Bytes::from_static(b","));
         }
-        chunks.push(item);
+        chunks.push(shown(kind, &item)?.map_or(item, Bytes::from));
     }
     chunks.push(Bytes::from_static(b"]}"));
     let stream = futures::stream::iter(chunks.into_iter().map(Ok::<_, std::convert::Infallible>));
-    json_response(200, Body::from_stream(stream))
+    Ok(json_response(200, Body::from_stream(stream)))
 }

@@ -129,7 +129,7 @@ impl Api {
         Ok(match form {
             Form::Json | Form::Discovery => {
                 let items = items.iter().map(|item| Bytes::from(item.to_string()));
-                form::list(call.kind, json!({}), items.collect())
+                form::list(call.kind, json!({}), items.collect())?
             }
             Form::Table => {
                 let include = form::include_object(&call.query)?;

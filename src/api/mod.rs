@@ -19,6 +19,7 @@ mod create;
 mod delete;
 mod discovery;
 mod encode;
+mod eviction;
 pub mod expire_events;
 mod form;
 mod grants;
@@ -123,7 +124,10 @@ struct Parts {
 
 /// One request on its way through the handlers.
 struct Call<'a> {
+    /// What is stored.
     kind: &'static Kind,
+    /// What the client asked for: another shape of it, or itself.
+    seen_as: &'static Kind,
     path: &'a ResourcePath,
     query: Query,
     headers: &'a HeaderMap,
@@ -141,6 +145,20 @@ impl Call<'_> {
 
     fn key(&self) -> ApiResult<Key> {
         Ok(key(self.kind, self.path.namespace.as_deref(), self.name()?))
+    }
+
+    /// Checks an object in the client's shape and gives it the stored one; with it come warnings.
+    fn take_in(
+        &self,
+        mut object: Value,
+        validation: query::FieldValidation,
+    ) -> ApiResult<(Value, Vec<String>)> {
+        let warnings = body::check(self.seen_as, &mut object, validation)?;
+        let object = match self.seen_as.strategy.view() {
+            Some(view) => (view.to_stored)(object),
+            None => object,
+        };
+        Ok((object, warnings))
     }
 
     fn form(&self) -> ApiResult<negotiate::Form> {
@@ -302,8 +320,9 @@ impl Api {
         path: &ResourcePath,
         request: Request<Body>,
     ) -> ApiResult<Response<Body>> {
-        let kind = discovery::find(self.parts.kinds, &path.group, &path.version, &path.resource)
+        let seen_as = discovery::find(self.parts.kinds, &path.group, &path.version, &path.resource)
             .ok_or_else(ApiError::no_resource)?;
+        let kind = discovery::stored(self.parts.kinds, seen_as);
         if path.namespace.is_some() && !kind.namespaced {
             return Err(ApiError::no_resource());
         }
@@ -332,6 +351,7 @@ impl Api {
         let (head, body) = request.into_parts();
         let call = Call {
             kind,
+            seen_as,
             path,
             query,
             headers: &head.headers,
@@ -351,6 +371,13 @@ impl Api {
                 Err(ApiError::method_not_allowed())
             };
         }
+        if kind.is_bindings() {
+            return if head.method == Method::POST && path.name.is_none() {
+                self.bind_named(&call, body::read(body).await?).await
+            } else {
+                Err(ApiError::method_not_allowed())
+            };
+        }
         let on_object = path.name.is_some();
         match (head.method, part) {
             (
@@ -362,7 +389,11 @@ impl Api {
             (Method::GET, None) => self.list(&call),
             (Method::POST, None) if !on_object => self.create(&call, body::read(body).await?).await,
             (Method::POST, Some(Subresource::Binding)) => {
-                self.bind(&call, body::read(body).await?).await
+                let binding = body::decode(call.headers, &body::read(body).await?)?;
+                self.bind(&call, &binding).await
+            }
+            (Method::POST, Some(Subresource::Eviction)) => {
+                self.evict(&call, body::read(body).await?).await
             }
             (
                 Method::PUT,
@@ -404,6 +435,7 @@ fn part_of(kind: &Kind, word: &str) -> Option<Subresource> {
         "token" => Subresource::Token,
         "ephemeralcontainers" => Subresource::EphemeralContainers,
         "resize" => Subresource::Resize,
+        "eviction" => Subresource::Eviction,
         _ => return None,
     };
     kind.subresources.contains(&part).then_some(part)

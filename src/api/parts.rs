@@ -5,7 +5,7 @@ use super::query::Query;
 use super::request::ResourcePath;
 use super::status::{ApiError, ApiResult, json_response};
 use super::update::check_revision;
-use super::{Api, Call, body, form, key, metadata, stored_value};
+use super::{Api, Call, body, discovery, form, key, metadata, stored_value};
 use crate::object::access::{list, text};
 use axum::body::Body;
 use bytes::Bytes;
@@ -18,13 +18,12 @@ const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 
 impl Api {
     /// POST to `pods/{name}/binding`: gives a pod its node, once.
-    pub(super) async fn bind(&self, call: &Call<'_>, body: Bytes) -> ApiResult<Response<Body>> {
+    pub(super) async fn bind(&self, call: &Call<'_>, binding: &Value) -> ApiResult<Response<Body>> {
         let (kind, name) = (call.kind, call.name()?);
         call.form()?;
-        let binding = body::decode(call.headers, &body)?;
-        let node = text(&binding, "/target/name").to_owned();
-        let target_kind = text(&binding, "/target/kind");
-        let named = text(&binding, "/metadata/name");
+        let node = text(binding, "/target/name").to_owned();
+        let target_kind = text(binding, "/target/kind");
+        let named = text(binding, "/metadata/name");
         if !named.is_empty() && named != name {
             return Err(ApiError::bad_request(format!(
                 "the name of the binding ({named}) does not match the pod on the URL ({name})"
@@ -35,7 +34,7 @@ impl Api {
                 "binding: target must name a Node (target.kind Node, target.name)",
             ));
         }
-        let uid = text(&binding, "/metadata/uid").to_owned();
+        let uid = text(binding, "/metadata/uid").to_owned();
         let now = metadata::timestamp(Timestamp::now());
         self.modify(call, |_, pod| {
             let refuse = |why: String| Err(ApiError::conflict(kind, name, &why));
@@ -53,8 +52,15 @@ impl Api {
                     "pod {name} is already assigned to node {present:?}"
                 ));
             }
+            if !list(pod, "/spec/schedulingGates").is_empty() {
+                return refuse(format!("pod {name} has non-empty .spec.schedulingGates"));
+            }
             pod["spec"]["nodeName"] = node.as_str().into();
             set_scheduled(pod, &now);
+            // The room that was being made for it is not needed any more, or elsewhere.
+            if let Some(status) = pod["status"].as_object_mut() {
+                status.shift_remove("nominatedNodeName");
+            }
             Ok(())
         })
         .await?;
@@ -62,6 +68,36 @@ impl Api {
             201,
             json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}).to_string(),
         ))
+    }
+
+    /// POST to `bindings`, the older door to the same: the binding bears the pod's name.
+    pub(super) async fn bind_named(
+        &self,
+        call: &Call<'_>,
+        body: Bytes,
+    ) -> ApiResult<Response<Body>> {
+        let binding = body::decode(call.headers, &body)?;
+        let name = text(&binding, "/metadata/name").to_owned();
+        if name.is_empty() || call.path.namespace.is_none() {
+            return Err(ApiError::bad_request(
+                "binding: metadata.name must name a pod, in the namespace of the path",
+            ));
+        }
+        let pods = discovery::find(self.parts.kinds, "", "v1", "pods")
+            .ok_or_else(ApiError::no_resource)?;
+        let path = ResourcePath {
+            name: Some(name),
+            ..call.path.clone()
+        };
+        let call = Call {
+            kind: pods,
+            seen_as: pods,
+            path: &path,
+            query: call.query.clone(),
+            headers: call.headers,
+            user: call.user,
+        };
+        self.bind(&call, &binding).await
     }
 
     /// PUT to `namespaces/{name}/finalize`: the last finalizer lets the namespace go.

@@ -50,7 +50,7 @@ impl Selectors {
         let labels = LabelSelector::parse(call.query.text("labelSelector").unwrap_or_default());
         let fields = FieldSelector::parse(
             call.query.text("fieldSelector").unwrap_or_default(),
-            call.kind.selectable,
+            call.seen_as.selectable,
         );
         Ok(Selectors {
             labels: labels.map_err(ApiError::bad_request)?,
@@ -72,7 +72,7 @@ impl Api {
         let stored = self.parts.store.get(&call.key()?)?.ok_or_else(|| {
             ApiError::not_found(call.kind, call.path.name.as_deref().unwrap_or_default())
         })?;
-        form::object(call.kind, call.form()?, &call.query, 200, stored.json)
+        form::object(call.seen_as, call.form()?, &call.query, 200, stored.json)
     }
 
     pub(super) fn list(&self, call: &Call<'_>) -> ApiResult<Response<Body>> {
@@ -125,7 +125,7 @@ impl Api {
         let metadata = list_metadata(page.revision, next, remaining);
         let items = page.items.into_iter().map(|item| item.json);
         match call.form()? {
-            Form::Json | Form::Discovery => Ok(form::list(call.kind, metadata, items.collect())),
+            Form::Json | Form::Discovery => form::list(call.seen_as, metadata, items.collect()),
             Form::Table => {
                 let objects = items
                     .map(|json| stored_value(&json))
@@ -133,7 +133,7 @@ impl Api {
                 let include = form::include_object(&call.query)?;
                 Ok(json_response(
                     200,
-                    form::table(call.kind, &objects, metadata, include, true).to_string(),
+                    form::table(call.seen_as, &objects, metadata, include, true).to_string(),
                 ))
             }
             Form::Metadata => {

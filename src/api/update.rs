@@ -29,8 +29,8 @@ impl Api {
         body: Bytes,
     ) -> ApiResult<Response<Body>> {
         let (kind, form) = (call.kind, call.form()?);
-        let mut object = body::decode(call.headers, &body)?;
-        let warnings = body::check(kind, &mut object, call.query.field_validation()?)?;
+        let object = body::decode(call.headers, &body)?;
+        let (mut object, warnings) = call.take_in(object, call.query.field_validation()?)?;
         let (name, key) = (call.name()?, call.key()?);
         metadata::place(
             kind,
@@ -49,7 +49,7 @@ impl Api {
             match self.write(call, &key, &old, object.clone(), part).await? {
                 Tried::Written(json) => {
                     return Ok(with_warnings(
-                        form::object(kind, form, &call.query, 200, json)?,
+                        form::object(call.seen_as, form, &call.query, 200, json)?,
                         &warnings,
                     ));
                 }
@@ -86,8 +86,11 @@ impl Api {
                 .store
                 .get(&key)?
                 .ok_or_else(|| ApiError::not_found(kind, name))?;
-            let before = stored_value(&old.json)?;
-            let mut object = patch::apply(content_type, kind.kind, &before, &body).map_err(
+            let mut before = stored_value(&old.json)?;
+            if let Some(view) = call.seen_as.strategy.view() {
+                before = (view.from_stored)(before);
+            }
+            let object = patch::apply(content_type, kind.kind, &before, &body).map_err(
                 |error| match error {
                     patch::PatchError::Malformed(why) => ApiError::bad_request(why),
                     patch::PatchError::NotApplicable(why) => ApiError::unprocessable(why),
@@ -98,7 +101,7 @@ impl Api {
                     "the patched object is not an object",
                 ));
             }
-            let warnings = check_patched(kind, &before, &mut object, validation)?;
+            let (mut object, warnings) = check_patched(call, &before, object, validation)?;
             metadata::place(
                 kind,
                 &mut object,
@@ -109,7 +112,7 @@ impl Api {
             match self.write(call, &key, &old, object, part).await? {
                 Tried::Written(json) => {
                     return Ok(with_warnings(
-                        form::object(kind, form, &call.query, 200, json)?,
+                        form::object(call.seen_as, form, &call.query, 200, json)?,
                         &warnings,
                     ));
                 }
@@ -256,17 +259,18 @@ pub(super) fn check_revision(
 
 /// Checks types and names; a field that was unknown before the patch already is not held against it.
 fn check_patched(
-    kind: &Kind,
+    call: &Call<'_>,
     before: &Value,
-    object: &mut Value,
+    object: Value,
     validation: FieldValidation,
-) -> ApiResult<Vec<String>> {
+) -> ApiResult<(Value, Vec<String>)> {
+    let kind = call.seen_as;
     if object.to_string().len() > OBJECT_BYTES_MAX {
         return Err(ApiError::too_large("the patched object", OBJECT_BYTES_MAX));
     }
     if validation == FieldValidation::Strict {
         let known = (kind.check)(before).unknown;
-        let fresh: Vec<String> = (kind.check)(object)
+        let fresh: Vec<String> = (kind.check)(&object)
             .unknown
             .into_iter()
             .filter(|path| !known.contains(path))
@@ -284,7 +288,7 @@ fn check_patched(
     } else {
         validation
     };
-    body::check(kind, object, softer)
+    call.take_in(object, softer)
 }
 
 fn same_but_revision(before: &Value, object: &Value) -> bool {

@@ -92,7 +92,7 @@ impl Api {
         };
         let now = Instant::now();
         let stream = Stream {
-            kind: call.kind,
+            kind: call.seen_as,
             selectors,
             form: call.form()?,
             include: form::include_object(&call.query)?,
@@ -183,7 +183,11 @@ impl Stream {
 
     fn push(&mut self, what: &str, json: &[u8]) {
         let line = match self.form {
-            Form::Json | Form::Discovery => line(what, json),
+            Form::Json | Form::Discovery => match form::shown(self.kind, json) {
+                Ok(Some(shown)) => line(what, &shown),
+                Ok(None) => line(what, json),
+                Err(error) => return self.error(&error),
+            },
             Form::Table | Form::Metadata => match stored_value(json) {
                 Ok(object) => line(what, self.shaped(object).to_string().as_bytes()),
                 Err(error) => return self.error(&error),

@@ -33,8 +33,22 @@ pub fn informer<K>(client: &Client, scope: Scope) -> BoxStream<'static, Event<K>
 where
     K: Resource + DeserializeOwned + Send + 'static,
 {
+    let collection = typed::resource_path::<K>(scope.namespace.as_deref(), None, None);
+    informer_at(client, collection, scope)
+}
+
+/// The same for any collection, of which `K` may be a part of the objects. The path decides the namespace.
+pub fn informer_at<K>(
+    client: &Client,
+    collection: String,
+    scope: Scope,
+) -> BoxStream<'static, Event<K>>
+where
+    K: DeserializeOwned + Send + 'static,
+{
     let state = Informer {
         client: client.clone(),
+        collection,
         scope,
         version: None,
         watch: None,
@@ -48,6 +62,8 @@ where
 
 struct Informer {
     client: Client,
+    /// The collection's path.
+    collection: String,
     scope: Scope,
     /// Where to watch from; `None`: list first.
     version: Option<String>,
@@ -108,7 +124,7 @@ enum Line<K> {
 }
 
 impl Informer {
-    async fn next<K: Resource + DeserializeOwned>(&mut self) -> Event<K> {
+    async fn next<K: DeserializeOwned>(&mut self) -> Event<K> {
         loop {
             let failure = if self.version.is_none() {
                 match self.list().await {
@@ -116,7 +132,7 @@ impl Informer {
                     Err(error) => error.to_string(),
                 }
             } else if self.watch.is_none() {
-                match self.open::<K>().await {
+                match self.open().await {
                     Ok(()) => continue,
                     Err(error) if error.code() == Some(410) => {
                         self.version = None;
@@ -133,7 +149,7 @@ impl Informer {
             };
             let pause = self.back_off.next_pause();
             tracing::warn!(
-                kind = K::KIND,
+                collection = self.collection,
                 pause_ms = pause.as_millis(),
                 "informer: {failure}; trying again"
             );
@@ -141,20 +157,19 @@ impl Informer {
         }
     }
 
-    async fn list<K: Resource + DeserializeOwned>(&mut self) -> Result<Vec<K>, ClientError> {
+    async fn list<K: DeserializeOwned>(&mut self) -> Result<Vec<K>, ClientError> {
         let params = ListParams {
             label_selector: self.scope.label_selector.clone(),
             field_selector: self.scope.field_selector.clone(),
             limit: None,
         };
-        let namespace = self.scope.namespace.as_deref();
-        let (items, version) = self.client.list::<K>(namespace, &params).await?;
+        let (items, version) = self.client.list_at::<K>(&self.collection, &params).await?;
         self.watch = None;
         self.version = Some(version);
         Ok(items)
     }
 
-    async fn open<K: Resource>(&mut self) -> Result<(), ClientError> {
+    async fn open(&mut self) -> Result<(), ClientError> {
         let mut pairs = vec![
             ("watch", "1".to_owned()),
             ("allowWatchBookmarks", "true".to_owned()),
@@ -166,8 +181,7 @@ impl Informer {
         if let Some(selector) = &self.scope.field_selector {
             pairs.push(("fieldSelector", selector.clone()));
         }
-        let namespace = self.scope.namespace.as_deref();
-        let uri = path::with_query(typed::resource_path::<K>(namespace, None, None), &pairs);
+        let uri = path::with_query(self.collection.clone(), &pairs);
         let request = typed::build(Method::GET, &uri, None)?;
         let response = self.client.request(request).await?;
         self.watch = Some(Watch {
@@ -179,9 +193,7 @@ impl Informer {
     }
 
     /// One line of the open watch: an event, nothing to tell, or a failure that asks for a pause.
-    async fn read_line<K: Resource + DeserializeOwned>(
-        &mut self,
-    ) -> Result<Option<Event<K>>, String> {
+    async fn read_line<K: DeserializeOwned>(&mut self) -> Result<Option<Event<K>>, String> {
         let Some(watch) = &mut self.watch else {
             return Ok(None);
         };

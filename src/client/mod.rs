@@ -12,6 +12,7 @@
 pub mod https;
 pub mod informer;
 pub mod kubeconfig;
+pub mod recorder;
 
 mod back_off;
 mod body;

@@ -149,15 +149,25 @@ impl Client {
         namespace: Option<&str>,
         params: &ListParams,
     ) -> Result<(Vec<K>, String), ClientError> {
-        match self.list_pages(namespace, params).await {
-            Err(error) if error.code() == Some(410) => self.list_pages(namespace, params).await,
+        let collection = resource_path::<K>(namespace, None, None);
+        self.list_at(&collection, params).await
+    }
+
+    /// The same for the collection at this path, of whose objects `K` may be a part.
+    pub async fn list_at<K: DeserializeOwned>(
+        &self,
+        collection: &str,
+        params: &ListParams,
+    ) -> Result<(Vec<K>, String), ClientError> {
+        match self.list_pages(collection, params).await {
+            Err(error) if error.code() == Some(410) => self.list_pages(collection, params).await,
             result => result,
         }
     }
 
-    async fn list_pages<K: Resource + DeserializeOwned>(
+    async fn list_pages<K: DeserializeOwned>(
         &self,
-        namespace: Option<&str>,
+        collection: &str,
         params: &ListParams,
     ) -> Result<(Vec<K>, String), ClientError> {
         let mut items = Vec::new();
@@ -173,7 +183,7 @@ impl Client {
             if let Some(token) = token.take() {
                 pairs.push(("continue", token));
             }
-            let uri = path::with_query(resource_path::<K>(namespace, None, None), &pairs);
+            let uri = path::with_query(collection.to_owned(), &pairs);
             let page: Page<K> = self.exchange(Method::GET, &uri, None).await?;
             items.extend(page.items.unwrap_or_default());
             match page.metadata.continue_token {

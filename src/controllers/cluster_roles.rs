@@ -1,47 +1,70 @@
 //! A ClusterRole with an aggregation rule has the rules of those it selects.
 //! <https://kubernetes.io/docs/reference/access-authn-authz/rbac/#aggregated-clusterroles>
 
-use crate::client::informer::{Event, Scope, informer};
-use crate::client::{Client, ClientError, PatchType};
+use super::action::{Action, Plan, Target};
+use super::runner::Controller;
+use super::world::{Change, Key, World, key};
 use crate::object::selector::LabelSelector;
-use futures::StreamExt;
+use jiff::Timestamp;
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule};
 use serde_json::json;
-use std::collections::BTreeMap;
-use std::time::Duration;
-use tokio_util::sync::CancellationToken;
 
-/// A refused write is tried again after this; meanwhile news may have made it needless.
-const RETRY: Duration = Duration::from_secs(5);
+pub struct AggregatedRoles;
 
-type Roles = BTreeMap<String, ClusterRole>;
+impl Controller for AggregatedRoles {
+    fn name(&self) -> &'static str {
+        "clusterrole-aggregation-controller"
+    }
 
-/// Roles whose rules are not what they aggregate, with the rules they are to have.
-pub fn reconcile(roles: &Roles) -> Vec<(String, Vec<PolicyRule>)> {
-    roles
-        .iter()
-        .filter_map(|(name, role)| {
-            let selectors = selectors(role)?;
-            let mut rules: Vec<PolicyRule> = Vec::new();
-            for other in roles.values() {
-                let labels = other.metadata.labels.clone().unwrap_or_default();
-                if other.metadata.name == role.metadata.name
-                    || !selectors.iter().any(|selector| selector.matches(&labels))
-                {
-                    continue;
-                }
-                for rule in other.rules.iter().flatten() {
-                    if !rules.contains(rule) {
-                        rules.push(rule.clone());
-                    }
-                }
+    fn keys(&self, world: &World, change: &Change) -> Vec<Key> {
+        let Change::ClusterRole(diff) = change else {
+            return Vec::new();
+        };
+        let itself = diff.key();
+        let aggregated = world
+            .cluster_roles
+            .iter()
+            .filter(|role| role.aggregation_rule.is_some());
+        let mut keys: Vec<Key> = aggregated.map(|role| key(&role.metadata)).collect();
+        keys.extend(itself);
+        keys
+    }
+
+    fn reconcile(&self, world: &World, key: &Key, _: Timestamp) -> Plan {
+        let Some(role) = world.cluster_roles.get(key) else {
+            return Plan::default();
+        };
+        let patch = rules(role, world).map(|rules| Action::Patch {
+            target: Target::of::<ClusterRole>(&role.metadata),
+            part: None,
+            resource_version: None,
+            patch: json!({"rules": rules}),
+        });
+        Plan::of(patch.into_iter().collect())
+    }
+}
+
+/// The rules the role is to have; `None`: it has them, or is an ordinary one.
+fn rules(role: &ClusterRole, world: &World) -> Option<Vec<PolicyRule>> {
+    let selectors = selectors(role)?;
+    let mut rules: Vec<PolicyRule> = Vec::new();
+    for other in world.cluster_roles.iter() {
+        let labels = super::owners::labels(&other.metadata);
+        if other.metadata.name == role.metadata.name
+            || !selectors.iter().any(|selector| selector.matches(labels))
+        {
+            continue;
+        }
+        for rule in other.rules.iter().flatten() {
+            if !rules.contains(rule) {
+                rules.push(rule.clone());
             }
-            let held = role.rules.as_deref().unwrap_or_default();
-            // Their order means nothing: the same rules in another one are not written again.
-            let same = held.len() == rules.len() && held.iter().all(|rule| rules.contains(rule));
-            (!same).then(|| (name.clone(), rules))
-        })
-        .collect()
+        }
+    }
+    let held = role.rules.as_deref().unwrap_or_default();
+    // Their order means nothing: the same rules in another one are not written again.
+    let same = held.len() == rules.len() && held.iter().all(|rule| rules.contains(rule));
+    (!same).then_some(rules)
 }
 
 /// `None`: the role is an ordinary one. A selector that cannot be read selects nothing; validation keeps them out.
@@ -55,67 +78,25 @@ fn selectors(role: &ClusterRole) -> Option<Vec<LabelSelector>> {
     )
 }
 
-/// Keeps aggregated roles complete until `stop`.
-pub async fn run(client: Client, stop: CancellationToken) {
-    let mut events = informer::<ClusterRole>(&client, Scope::default());
-    let mut roles = Roles::new();
-    let mut known = false;
-    let mut failed = false;
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            Some(event) = events.next() => {
-                known = true;
-                take(&mut roles, event);
-            }
-            () = tokio::time::sleep(RETRY), if failed => {}
-        }
-        if !known {
-            continue;
-        }
-        failed = false;
-        for (name, rules) in reconcile(&roles) {
-            if let Err(error) = write(&client, &name, &rules).await {
-                tracing::warn!(role = name, %error, "an aggregated role is not complete yet");
-                failed = true;
-            }
-        }
-    }
-}
-
-async fn write(client: &Client, name: &str, rules: &[PolicyRule]) -> Result<(), ClientError> {
-    let patch = json!({"rules": rules});
-    let result = client
-        .patch::<ClusterRole>(None, name, None, PatchType::Merge, &patch)
-        .await;
-    match result {
-        Err(error) if error.is_not_found() => Ok(()),
-        result => result.map(drop),
-    }
-}
-
-fn take(roles: &mut Roles, event: Event<ClusterRole>) {
-    let name = |role: &ClusterRole| role.metadata.name.clone().unwrap_or_default();
-    match event {
-        Event::Restarted(all) => *roles = all.into_iter().map(|role| (name(&role), role)).collect(),
-        Event::Applied(role) => drop(roles.insert(name(&role), role)),
-        Event::Deleted(role) => drop(roles.remove(&name(&role))),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use serde_json::Value;
 
-    fn roles(list: &[Value]) -> Roles {
-        let mut roles = Roles::new();
-        let all = list
-            .iter()
-            .map(|role| serde_json::from_value(role.clone()).unwrap());
-        take(&mut roles, Event::Restarted(all.collect()));
-        roles
+    /// The rules that `whole` is given.
+    fn given(roles: &[Value], name: &str) -> Option<Value> {
+        let mut roles = roles.to_vec();
+        for role in &mut roles {
+            role["apiVersion"] = "rbac.authorization.k8s.io/v1".into();
+            role["kind"] = "ClusterRole".into();
+        }
+        let world = World::of(&roles);
+        let role = world
+            .cluster_roles
+            .get(&(String::new(), name.to_owned()))
+            .unwrap();
+        rules(role, &world).map(|rules| json!(rules))
     }
 
     #[test]
@@ -129,27 +110,30 @@ mod tests {
         });
         let parts = [part("a", &[&get]), part("b", &[&put, &get])];
         let other = json!({"metadata": {"name": "c"}, "rules": [{"verbs": ["delete"]}]});
-        let all = |whole: &Value| {
-            roles(&[
-                whole.clone(),
-                parts[0].clone(),
-                parts[1].clone(),
-                other.clone(),
-            ])
+        let given = |whole: &Value| {
+            given(
+                &[
+                    whole.clone(),
+                    parts[0].clone(),
+                    parts[1].clone(),
+                    other.clone(),
+                ],
+                "whole",
+            )
         };
-        let found = reconcile(&all(&whole));
-        assert_eq!(found.len(), 1);
-        assert_eq!(found[0].0, "whole");
-        assert_eq!(json!(found[0].1), json!([get, put]));
+        assert_eq!(given(&whole), Some(json!([get, put])));
         whole["rules"] = json!([put, get]);
-        assert!(reconcile(&all(&whole)).is_empty());
+        assert_eq!(given(&whole), None);
         whole["rules"] = json!([put, get, {"verbs": ["*"]}]);
-        assert_eq!(json!(reconcile(&all(&whole))[0].1), json!([get, put]));
+        assert_eq!(given(&whole), Some(json!([get, put])));
     }
 
     #[test]
     fn the_built_in_roles_need_no_work() {
-        let roles = roles(&crate::api::rbac::built_in::cluster_roles());
-        assert_eq!(reconcile(&roles), []);
+        let roles = crate::api::rbac::built_in::cluster_roles();
+        for role in &roles {
+            let name = role["metadata"]["name"].as_str().unwrap();
+            assert_eq!(given(&roles, name), None, "{name}");
+        }
     }
 }

@@ -1,15 +1,27 @@
 //! A deleted namespace goes when nothing is left in it.
 //! <https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/>
 
-use crate::client::{Client, ClientError, DeleteParams};
+use super::action::{Action, Plan};
+use super::discovery;
+use super::runner::Controller;
+use super::world::graph::Resource;
+use super::world::{Change, Key, World};
+use crate::client::{Client, ClientError, DeleteParams, object_path};
 use http::Method;
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// Holds a namespace until its contents are gone.
 const FINALIZER: &str = "kubernetes";
 /// Objects of one kind looked at per round; the next round sees the rest.
 const ROUND_ITEMS: usize = 500;
+
+/// Whether there is such a namespace, and it takes new objects.
+pub fn is_active(world: &World, name: &str) -> bool {
+    let found = world.namespaces.get(&(String::new(), name.to_owned()));
+    found.is_some_and(|namespace| !is_terminating(namespace))
+}
 
 /// What is to be done for a namespace.
 #[derive(Debug, PartialEq)]
@@ -36,8 +48,41 @@ pub fn is_terminating(namespace: &Namespace) -> bool {
     namespace.metadata.deletion_timestamp.is_some()
 }
 
+/// Empties deleted namespaces.
+pub struct Namespaces;
+
+impl Controller for Namespaces {
+    fn name(&self) -> &'static str {
+        "namespace-controller"
+    }
+
+    fn keys(&self, world: &World, change: &Change) -> Vec<Key> {
+        match change {
+            Change::Namespace(diff) => diff.key().into_iter().collect(),
+            // The last pod's end is what an ending namespace waits for.
+            Change::Pod(diff) if diff.new.is_none() => {
+                let namespace = diff.key().map(|(namespace, _)| (String::new(), namespace));
+                let ending =
+                    |key: &Key| world.namespaces.get(key).is_some_and(|n| is_terminating(n));
+                namespace.filter(ending).into_iter().collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn reconcile(&self, world: &World, key: &Key, _: Timestamp) -> Plan {
+        match world.namespaces.get(key) {
+            // Without our finalizer there is nothing to look for.
+            Some(namespace) if step(namespace, &[]) != Step::Nothing => {
+                Plan::of(vec![Action::Empty(Box::new(Namespace::clone(namespace)))])
+            }
+            _ => Plan::default(),
+        }
+    }
+}
+
 /// From the namespace and what is in it to the next step.
-pub fn reconcile(namespace: &Namespace, found: &[Found]) -> Step {
+pub fn step(namespace: &Namespace, found: &[Found]) -> Step {
     let held = namespace
         .spec
         .as_ref()
@@ -64,18 +109,16 @@ pub fn reconcile(namespace: &Namespace, found: &[Found]) -> Step {
     Step::Finalize(Box::new(free))
 }
 
-/// Does the next step. `true`: done; `false`: look again later.
-pub async fn run(client: &Client, namespace: &Namespace) -> Result<bool, ClientError> {
+/// Looks at what is left, and does the next step. `true`: done; `false`: look again later.
+pub async fn empty(client: &Client, namespace: &Namespace) -> Result<bool, ClientError> {
     let name = namespace.metadata.name.as_deref().unwrap_or_default();
-    // An empty finding first: without our finalizer there is nothing to look for.
-    if reconcile(namespace, &[]) == Step::Nothing {
-        return Ok(true);
-    }
     let mut found = Vec::new();
-    for (base, plural) in kinds(client).await? {
-        found.extend(contents(client, &base, name, &plural).await?);
+    for resource in discovery::deletable(client).await? {
+        if resource.namespaced {
+            found.extend(contents(client, &resource, name).await?);
+        }
     }
-    match reconcile(namespace, &found) {
+    match step(namespace, &found) {
         Step::Nothing => Ok(true),
         Step::Wait => Ok(false),
         Step::Delete(paths) => {
@@ -106,50 +149,19 @@ pub async fn run(client: &Client, namespace: &Namespace) -> Result<bool, ClientE
     }
 }
 
-/// Namespaced kinds that can be listed and deleted, from discovery: (base path, plural).
-async fn kinds(client: &Client) -> Result<Vec<(String, String)>, ClientError> {
-    let mut bases = vec!["/api/v1".to_owned()];
-    let groups = match client.send_value(Method::GET, "/apis", None).await {
-        Err(error) if error.is_not_found() => Value::Null,
-        result => result?,
-    };
-    for group in groups["groups"].as_array().into_iter().flatten() {
-        if let Some(version) = group["preferredVersion"]["groupVersion"].as_str() {
-            bases.push(format!("/apis/{version}"));
-        }
-    }
-    let mut kinds = Vec::new();
-    for base in bases {
-        let list = client.send_value(Method::GET, &base, None).await?;
-        for plural in deletable(&list) {
-            kinds.push((base.clone(), plural));
-        }
-    }
-    Ok(kinds)
-}
-
-/// The plurals of an `APIResourceList` this controller must empty.
-fn deletable(list: &Value) -> Vec<String> {
-    let has = |resource: &Value, verb: &str| {
-        let verbs = resource["verbs"].as_array();
-        verbs.is_some_and(|verbs| verbs.iter().any(|v| v == verb))
-    };
-    let resources = list["resources"].as_array().into_iter().flatten();
-    resources
-        .filter(|r| r["namespaced"] == true && has(r, "list") && has(r, "delete"))
-        .filter_map(|r| r["name"].as_str())
-        .filter(|name| !name.contains('/'))
-        .map(str::to_owned)
-        .collect()
-}
-
 async fn contents(
     client: &Client,
-    base: &str,
+    resource: &Resource,
     namespace: &str,
-    plural: &str,
 ) -> Result<Vec<Found>, ClientError> {
-    let path = format!("{base}/namespaces/{namespace}/{plural}");
+    let path = object_path(
+        &resource.group,
+        &resource.version,
+        &resource.plural,
+        Some(namespace),
+        None,
+        None,
+    );
     let list = client
         .send_value(Method::GET, &format!("{path}?limit={ROUND_ITEMS}"), None)
         .await?;
@@ -189,27 +201,12 @@ mod tests {
     fn contents_go_first_then_the_finalizer() {
         let ending = namespace(true, &["other", FINALIZER]);
         let path = found(false).path;
-        assert_eq!(
-            reconcile(&namespace(false, &[FINALIZER]), &[]),
-            Step::Nothing
-        );
-        assert_eq!(reconcile(&namespace(true, &["other"]), &[]), Step::Nothing);
+        assert_eq!(step(&namespace(false, &[FINALIZER]), &[]), Step::Nothing);
+        assert_eq!(step(&namespace(true, &["other"]), &[]), Step::Nothing);
         let both = [found(false), found(true)];
-        assert_eq!(reconcile(&ending, &both), Step::Delete(vec![path]));
-        assert_eq!(reconcile(&ending, &[found(true)]), Step::Wait);
+        assert_eq!(step(&ending, &both), Step::Delete(vec![path]));
+        assert_eq!(step(&ending, &[found(true)]), Step::Wait);
         let free = namespace(true, &["other"]);
-        assert_eq!(reconcile(&ending, &[]), Step::Finalize(Box::new(free)));
-    }
-
-    #[test]
-    fn discovery_tells_what_to_empty() {
-        let list = json!({"resources": [
-            {"name": "pods", "namespaced": true, "verbs": ["list", "delete"]},
-            {"name": "pods/status", "namespaced": true, "verbs": ["list", "delete"]},
-            {"name": "bindings", "namespaced": true, "verbs": ["create"]},
-            {"name": "nodes", "namespaced": false, "verbs": ["list", "delete"]}
-        ]});
-        assert_eq!(deletable(&list), ["pods"]);
-        assert!(deletable(&Value::Null).is_empty());
+        assert_eq!(step(&ending, &[]), Step::Finalize(Box::new(free)));
     }
 }

@@ -1,15 +1,12 @@
 //! Taints that follow a node's conditions, so that the scheduler leaves a node in trouble alone.
 //! <https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/#taint-nodes-by-condition>
 
-use super::queue::WorkQueue;
-use crate::client::informer::{Event, Scope, informer};
-use crate::client::{Client, ClientError, PatchType};
-use futures::StreamExt;
+use super::action::{Action, Plan, Target};
+use super::runner::Controller;
+use super::world::{Change, Key, World};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Taint};
 use serde_json::json;
-use std::collections::BTreeMap;
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 /// Condition, the status of it that taints, and the taint.
 const BY_CONDITION: [(&str, &str, &str); 6] = [
@@ -32,7 +29,7 @@ const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
 const EFFECT: &str = "NoSchedule";
 
 /// The taints the node should have; `None`: it has them. Taints of others and of other effects stay where they are.
-pub fn reconcile(node: &Node) -> Option<Vec<Taint>> {
+pub fn wanted(node: &Node) -> Option<Vec<Taint>> {
     let conditions = node
         .status
         .as_ref()
@@ -73,81 +70,33 @@ pub fn reconcile(node: &Node) -> Option<Vec<Taint>> {
     (new != old).then_some(new)
 }
 
-/// Keeps every node's taints true until `stop`.
-pub async fn run(client: Client, stop: CancellationToken) {
-    let mut events = informer::<Node>(&client, Scope::default());
-    // As many as there are nodes.
-    let mut nodes: BTreeMap<String, Node> = BTreeMap::new();
-    let mut queue: WorkQueue<String> = WorkQueue::default();
-    loop {
-        let wake = queue.wake();
-        let event = tokio::select! {
-            () = stop.cancelled() => return,
-            event = events.next() => event,
-            () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => None,
+pub struct NodeTaints;
+
+impl Controller for NodeTaints {
+    fn name(&self) -> &'static str {
+        "node-controller"
+    }
+
+    fn keys(&self, _: &World, change: &Change) -> Vec<Key> {
+        match change {
+            Change::Node(diff) => diff.key().into_iter().collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn reconcile(&self, world: &World, key: &Key, _: Timestamp) -> Plan {
+        let Some(node) = world.nodes.get(key) else {
+            return Plan::default();
         };
-        if let Some(event) = event {
-            for name in take_in(&mut nodes, event) {
-                queue.add(name, Instant::now());
-            }
-        }
-        while let Some(name) = queue.take(Instant::now()) {
-            let Some(taints) = nodes.get(&name).and_then(reconcile) else {
-                queue.done(&name, Instant::now());
-                continue;
-            };
-            let version = nodes
-                .get(&name)
-                .and_then(|node| node.metadata.resource_version.clone());
-            match write(&client, &name, version, &taints).await {
-                Ok(node) => {
-                    nodes.insert(name.clone(), node);
-                    queue.done(&name, Instant::now());
-                }
-                // A newer node is on its way here, or none at all.
-                Err(error) if error.is_conflict() || error.is_not_found() => {
-                    queue.done(&name, Instant::now());
-                }
-                Err(error) => {
-                    tracing::warn!(node = name, %error, "taints not written; trying again");
-                    queue.later(&name, Instant::now());
-                }
-            }
-        }
+        let patch = wanted(node).map(|taints| Action::Patch {
+            target: Target::of::<Node>(&node.metadata),
+            part: None,
+            // A taint set by someone else meanwhile must not be lost.
+            resource_version: node.metadata.resource_version.clone(),
+            patch: json!({"spec": {"taints": taints}}),
+        });
+        Plan::of(patch.into_iter().collect())
     }
-}
-
-/// Names of the nodes to look at.
-fn take_in(nodes: &mut BTreeMap<String, Node>, event: Event<Node>) -> Vec<String> {
-    let name = |node: &Node| node.metadata.name.clone().unwrap_or_default();
-    match event {
-        Event::Restarted(all) => {
-            *nodes = all.into_iter().map(|node| (name(&node), node)).collect();
-            nodes.keys().cloned().collect()
-        }
-        Event::Applied(node) => {
-            let key = name(&node);
-            nodes.insert(key.clone(), node);
-            vec![key]
-        }
-        Event::Deleted(node) => {
-            nodes.remove(&name(&node));
-            Vec::new()
-        }
-    }
-}
-
-/// Only on the node that was looked at: a taint set by someone else meanwhile must not be lost.
-async fn write(
-    client: &Client,
-    name: &str,
-    version: Option<String>,
-    taints: &[Taint],
-) -> Result<Node, ClientError> {
-    let patch = json!({"metadata": {"resourceVersion": version}, "spec": {"taints": taints}});
-    client
-        .patch(None, name, None, PatchType::Merge, &patch)
-        .await
 }
 
 #[cfg(test)]
@@ -208,22 +157,12 @@ mod tests {
                 Some("node.kubernetes.io/unreachable"),
             ),
         ] {
-            let found = keys(reconcile(&node(unschedulable, conditions, taints.clone())));
+            let found = keys(super::wanted(&node(
+                unschedulable,
+                conditions,
+                taints.clone(),
+            )));
             assert_eq!(found.as_deref(), expected, "{conditions:?} {taints}");
         }
-    }
-
-    #[tokio::test]
-    async fn a_cordoned_node_is_tainted() {
-        let nodes = json!({"items": [{"metadata": {"name": "n", "resourceVersion": "7"}, "spec": {"unschedulable": true}}]});
-        let (client, mut told) = crate::controllers::fake_door::client(&[("/api/v1/nodes", nodes)]);
-        let stop = CancellationToken::new();
-        let running = tokio::spawn(run(client, stop.clone()));
-        let (what, body) = told.recv().await.unwrap();
-        assert_eq!(what, "PATCH /api/v1/nodes/n");
-        assert_eq!(body["metadata"]["resourceVersion"], "7");
-        assert_eq!(body["spec"]["taints"][0]["key"], UNSCHEDULABLE);
-        stop.cancel();
-        running.await.unwrap();
     }
 }

@@ -1,6 +1,6 @@
-//! A work queue: each key once, and back-off for those that failed.
+//! A work queue: each key once, later where asked, and back-off for those that failed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -22,59 +22,76 @@ struct Entry {
 #[derive(Debug)]
 pub struct WorkQueue<K> {
     entries: BTreeMap<K, Entry>,
+    /// Those that are not handed out, by when they are due.
+    waiting: BTreeSet<(Instant, K)>,
 }
 
 impl<K> Default for WorkQueue<K> {
     fn default() -> WorkQueue<K> {
         WorkQueue {
             entries: BTreeMap::new(),
+            waiting: BTreeSet::new(),
         }
     }
 }
 
 impl<K: Ord + Clone> WorkQueue<K> {
-    /// Asks for `key` to be worked on now; news ends a back-off.
+    /// Asks for `key` to be worked on now.
+    #[cfg(test)]
     pub fn add(&mut self, key: K, now: Instant) {
-        let entry = self.entries.entry(key).or_insert(Entry {
-            at: now,
-            failures: 0,
-            running: false,
-            again: false,
-        });
-        entry.again = entry.running;
-        entry.at = entry.at.min(now);
+        self.add_at(key, now);
     }
 
-    /// The key that has been due longest.
-    pub fn take(&mut self, now: Instant) -> Option<K> {
-        let (key, entry) = self
-            .entries
-            .iter_mut()
-            .filter(|(_, entry)| !entry.running && entry.at <= now)
-            .min_by_key(|(_, entry)| entry.at)?;
-        entry.running = true;
-        Some(key.clone())
-    }
-
-    /// When `take` will next have something.
-    pub fn wake(&self) -> Option<Instant> {
-        let waiting = self.entries.values().filter(|entry| !entry.running);
-        waiting.map(|entry| entry.at).min()
-    }
-
-    /// The key's work is done.
-    pub fn done(&mut self, key: &K, now: Instant) {
-        if let Some(entry) = self.entries.get_mut(key) {
-            if entry.again {
-                *entry = Entry {
-                    at: now,
+    /// Asks for `key` to be worked on then, or sooner if that was asked for; news ends a back-off.
+    pub fn add_at(&mut self, key: K, at: Instant) {
+        match self.entries.get_mut(&key) {
+            Some(entry) if entry.running => {
+                entry.at = if entry.again { entry.at.min(at) } else { at };
+                entry.again = true;
+            }
+            Some(entry) => {
+                if at < entry.at {
+                    self.waiting.remove(&(entry.at, key.clone()));
+                    entry.at = at;
+                    self.waiting.insert((at, key));
+                }
+            }
+            None => {
+                self.waiting.insert((at, key.clone()));
+                let entry = Entry {
+                    at,
                     failures: 0,
                     running: false,
                     again: false,
                 };
-            } else {
-                self.entries.remove(key);
+                self.entries.insert(key, entry);
             }
+        }
+    }
+
+    /// The key that has been due longest.
+    pub fn take(&mut self, now: Instant) -> Option<K> {
+        if self.waiting.first()?.0 > now {
+            return None;
+        }
+        let (_, key) = self.waiting.pop_first()?;
+        if let Some(entry) = self.entries.get_mut(&key) {
+            entry.running = true;
+        }
+        Some(key)
+    }
+
+    /// When `take` will next have something.
+    pub fn wake(&self) -> Option<Instant> {
+        self.waiting.first().map(|(at, _)| *at)
+    }
+
+    /// The key's work is done.
+    pub fn done(&mut self, key: &K) {
+        if let Some(entry) = self.entries.remove(key)
+            && entry.again
+        {
+            self.add_at(key.clone(), entry.at);
         }
     }
 
@@ -83,13 +100,11 @@ impl<K: Ord + Clone> WorkQueue<K> {
         if let Some(entry) = self.entries.get_mut(key) {
             let wait = BACK_OFF_FIRST.saturating_mul(1 << entry.failures.min(16));
             entry.failures = entry.failures.saturating_add(1);
-            entry.at = if entry.again {
-                now
-            } else {
-                now + wait.min(BACK_OFF_LAST)
-            };
+            let at = now + wait.min(BACK_OFF_LAST);
+            entry.at = if entry.again { entry.at.min(at) } else { at };
             entry.running = false;
             entry.again = false;
+            self.waiting.insert((entry.at, key.clone()));
         }
     }
 }
@@ -107,9 +122,9 @@ mod tests {
         assert_eq!(queue.take(now), Some("a"));
         assert_eq!(queue.take(now), None);
         queue.add("a", now);
-        queue.done(&"a", now);
+        queue.done(&"a");
         assert_eq!(queue.take(now), Some("a"));
-        queue.done(&"a", now);
+        queue.done(&"a");
         assert_eq!((queue.take(now), queue.wake()), (None, None));
     }
 
@@ -134,5 +149,21 @@ mod tests {
         assert_eq!(queue.take(at), None);
         queue.add("a", at);
         assert_eq!(queue.take(at), Some("a"));
+    }
+
+    #[test]
+    fn the_sooner_of_two_wishes_counts() {
+        let now = Instant::now();
+        let soon = now + Duration::from_secs(1);
+        let late = now + Duration::from_secs(9);
+        let mut queue = WorkQueue::default();
+        queue.add_at("a", late);
+        queue.add_at("a", soon);
+        queue.add_at("a", late);
+        assert_eq!((queue.take(now), queue.wake()), (None, Some(soon)));
+        assert_eq!(queue.take(soon), Some("a"));
+        queue.add_at("a", late);
+        queue.done(&"a");
+        assert_eq!(queue.wake(), Some(late));
     }
 }

@@ -1,83 +1,59 @@
 //! Every active namespace has the authority's certificate in a ConfigMap, so that pods can trust the API.
 //! <https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/#root-ca-cert-publisher>
 
-use crate::client::{Client, ClientError, PatchType};
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use super::action::{Action, Plan, Target};
+use super::runner::Controller;
+use super::world::{Change, Key, World};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::json;
-use std::collections::BTreeMap;
 
 pub const NAME: &str = "kube-root-ca.crt";
 const KEY: &str = "ca.crt";
 
-/// How a namespace's ConfigMap stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
-    Missing,
-    /// Somebody changed it, or the authority is another one.
-    Wrong,
-    Right,
+pub struct RootCa {
+    pub certificate_pem: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    Nothing,
-    Create,
-    Correct,
-}
-
-pub fn look(map: &ConfigMap, certificate_pem: &str) -> Found {
-    let held = map.data.as_ref().and_then(|data| data.get(KEY));
-    if held.is_some_and(|held| held == certificate_pem) {
-        Found::Right
-    } else {
-        Found::Wrong
+impl Controller for RootCa {
+    fn name(&self) -> &'static str {
+        "root-ca-certificate-publisher-controller"
     }
-}
 
-pub fn reconcile(namespace: &Namespace, found: Found) -> Step {
-    match found {
-        _ if super::namespace::is_terminating(namespace) => Step::Nothing,
-        Found::Missing => Step::Create,
-        Found::Wrong => Step::Correct,
-        Found::Right => Step::Nothing,
+    fn keys(&self, _: &World, change: &Change) -> Vec<Key> {
+        let namespace = |(namespace, _)| (String::new(), namespace);
+        match change {
+            Change::Namespace(diff) => diff.key().into_iter().collect(),
+            Change::Authority(diff) => diff.key().map(namespace).into_iter().collect(),
+            _ => Vec::new(),
+        }
     }
-}
 
-/// Puts the ConfigMap of `namespace` right.
-pub async fn run(
-    client: &Client,
-    namespace: &Namespace,
-    found: Found,
-    certificate_pem: &str,
-) -> Result<(), ClientError> {
-    let place = namespace.metadata.name.as_deref();
-    let data = BTreeMap::from([(KEY.to_owned(), certificate_pem.to_owned())]);
-    let result = match reconcile(namespace, found) {
-        Step::Nothing => return Ok(()),
-        Step::Create => {
-            let map = ConfigMap {
-                metadata: ObjectMeta {
-                    name: Some(NAME.to_owned()),
-                    namespace: place.map(str::to_owned),
-                    ..ObjectMeta::default()
-                },
-                data: Some(data),
-                ..ConfigMap::default()
-            };
-            client.create(place, &map).await
+    fn reconcile(&self, world: &World, key: &Key, _: Timestamp) -> Plan {
+        if !super::namespace::is_active(world, &key.1) {
+            return Plan::default();
         }
-        Step::Correct => {
-            let patch = json!({"data": data});
-            client
-                .patch::<ConfigMap>(place, NAME, None, PatchType::Merge, &patch)
-                .await
-        }
-    };
-    match result {
-        // Made or removed by someone else in between: the news of that comes round again.
-        Err(error) if error.is_conflict() || error.is_not_found() => Ok(()),
-        result => result.map(drop),
+        let data = json!({KEY: self.certificate_pem});
+        let found = world.authorities.get(&(key.1.clone(), NAME.to_owned()));
+        let action = match found {
+            None => Action::Create {
+                target: Target::named::<ConfigMap>(&key.1, NAME),
+                object: json!({"metadata": {"name": NAME, "namespace": key.1}, "data": data}),
+            },
+            // Somebody changed it, or the authority is another one.
+            Some(map)
+                if map.data.as_ref().and_then(|d| d.get(KEY)) != Some(&self.certificate_pem) =>
+            {
+                Action::Patch {
+                    target: Target::of::<ConfigMap>(&map.metadata),
+                    part: None,
+                    resource_version: None,
+                    patch: json!({"data": data}),
+                }
+            }
+            Some(_) => return Plan::default(),
+        };
+        Plan::of(vec![action])
     }
 }
 
@@ -88,21 +64,27 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_made_and_what_is_wrong_put_right() {
-        let active: Namespace = serde_json::from_value(json!({"metadata": {"name": "a"}})).unwrap();
-        let mut ending = active.clone();
-        ending.metadata.deletion_timestamp =
-            serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
-        for (found, step) in [
-            (Found::Missing, Step::Create),
-            (Found::Wrong, Step::Correct),
-            (Found::Right, Step::Nothing),
+        let publisher = RootCa {
+            certificate_pem: "x".into(),
+        };
+        let namespace = |at: Option<&str>| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a", "deletionTimestamp": at}});
+        let map = |text: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": NAME, "namespace": "a"}, "data": {"ca.crt": text}});
+        let ending = Some("2026-01-01T00:00:00Z");
+        for (objects, expected) in [
+            (vec![namespace(None)], "Create"),
+            (vec![namespace(None), map("y")], "Patch"),
+            (vec![namespace(None), map("x")], ""),
+            (vec![namespace(ending)], ""),
         ] {
-            assert_eq!(reconcile(&active, found), step);
-            assert_eq!(reconcile(&ending, found), Step::Nothing);
+            let world = World::of(&objects);
+            let plan =
+                publisher.reconcile(&world, &(String::new(), "a".into()), Timestamp::UNIX_EPOCH);
+            let found = match plan.actions.as_slice() {
+                [Action::Create { .. }] => "Create",
+                [Action::Patch { .. }] => "Patch",
+                _ => "",
+            };
+            assert_eq!(found, expected, "{objects:?}");
         }
-        let map: ConfigMap = serde_json::from_value(json!({"data": {"ca.crt": "x"}})).unwrap();
-        assert_eq!(look(&map, "x"), Found::Right);
-        assert_eq!(look(&map, "y"), Found::Wrong);
-        assert_eq!(look(&ConfigMap::default(), "x"), Found::Wrong);
     }
 }

@@ -20,6 +20,22 @@ async fn accounts_and_certificates_are_made_and_an_empty_ending_namespace_is_fin
         ("/api/v1/serviceaccounts", json!({"items": []})),
         ("/api/v1/configmaps", json!({"items": []})),
         ("/api/v1/pods", json!({"items": []})),
+        ("/api/v1/nodes", json!({"items": []})),
+        ("/api/v1/persistentvolumes", json!({"items": []})),
+        ("/api/v1/persistentvolumeclaims", json!({"items": []})),
+        (
+            "/apis/storage.k8s.io/v1/storageclasses",
+            json!({"items": []}),
+        ),
+        (
+            "/apis/rbac.authorization.k8s.io/v1/clusterroles",
+            json!({"items": []}),
+        ),
+        ("/api/v1/replicationcontrollers", json!({"items": []})),
+        ("/apis/apps/v1/deployments", json!({"items": []})),
+        ("/apis/apps/v1/replicasets", json!({"items": []})),
+        ("/apis/batch/v1/jobs", json!({"items": []})),
+        ("/apis/batch/v1/cronjobs", json!({"items": []})),
         ("/api/v1", discovery),
     ]);
     let stop = CancellationToken::new();

@@ -98,6 +98,8 @@ impl View {
             requests: pod_requests(&granted(pod, state)),
             over: !state.any_running()
                 && (state.verdict.is_some()
+                    // Nothing of a pod that is being deleted starts again.
+                    || pod.metadata.deletion_timestamp.is_some()
                     || state.cleaned
                     || super::pod::decide::is_complete(pod, state)),
         }

@@ -135,8 +135,12 @@ impl Kubelet {
             &config.pods_dir,
             Arc::new(config.settings.clone()),
         ));
+        let source = crate::client::recorder::Source {
+            component: "kubelet",
+            host: Some(config.node_name.clone()),
+        };
         let (recorder, recording) =
-            events::Recorder::new(parts.client.clone(), config.node_name.clone(), stop.clone());
+            events::Recorder::new(parts.client.clone(), source, stop.clone());
         let (services, watching) = services::Services::new(parts.client.clone(), stop.clone());
         let dirs = dirs::Dirs {
             pods: config.pods_dir.clone(),

@@ -299,6 +299,9 @@ impl Worker {
 
     /// Writes the pod's status where it differs from what the API has.
     pub(super) async fn report(&mut self) {
+        // Room is known here to be free before the API hears that the pod ended: whoever the scheduler then puts in its
+        // place must be admitted.
+        self.publish();
         let now_ms = super::now_ms();
         if self.state.gone || self.report_retry_ms.is_some_and(|at| at > now_ms) {
             return;

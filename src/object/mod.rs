@@ -4,10 +4,13 @@
 //! Knows nothing of storage, HTTP or nodes; every function here is pure.
 
 pub mod access;
+pub mod amount;
 pub mod claims;
+pub mod cron;
 pub mod names;
 pub mod node_selector;
 pub mod quantity;
+pub mod quota;
 pub mod selector;
 pub mod storage;
 pub mod time;

@@ -1,26 +1,34 @@
 //! Node selectors: terms of which one must hold, each of expressions that all must.
 //! <https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/#NodeAffinity>
 
-use k8s_openapi::api::core::v1::{NodeSelector, NodeSelectorRequirement};
+use k8s_openapi::api::core::v1::{NodeSelector, NodeSelectorRequirement, NodeSelectorTerm};
 use std::collections::BTreeMap;
 
 /// The only field that `matchFields` knows upstream.
 const NAME_FIELD: &str = "metadata.name";
 
-/// Whether a node of this name and these labels is meant. A term without expressions means none, as upstream.
+/// Whether a node of this name and these labels is meant.
 pub fn matches(selector: &NodeSelector, name: &str, labels: &BTreeMap<String, String>) -> bool {
-    selector.node_selector_terms.iter().any(|term| {
-        let expressions = term.match_expressions.as_deref().unwrap_or_default();
-        let fields = term.match_fields.as_deref().unwrap_or_default();
-        let empty = expressions.is_empty() && fields.is_empty();
-        !empty
-            && expressions
-                .iter()
-                .all(|e| holds(e, labels.get(&e.key).map(String::as_str)))
-            && fields
-                .iter()
-                .all(|f| f.key == NAME_FIELD && holds(f, Some(name)))
-    })
+    let mut terms = selector.node_selector_terms.iter();
+    terms.any(|term| term_matches(term, name, labels))
+}
+
+/// Whether one term means the node. A term without expressions means none, as upstream.
+pub fn term_matches(
+    term: &NodeSelectorTerm,
+    name: &str,
+    labels: &BTreeMap<String, String>,
+) -> bool {
+    let expressions = term.match_expressions.as_deref().unwrap_or_default();
+    let fields = term.match_fields.as_deref().unwrap_or_default();
+    let empty = expressions.is_empty() && fields.is_empty();
+    !empty
+        && expressions
+            .iter()
+            .all(|e| holds(e, labels.get(&e.key).map(String::as_str)))
+        && fields
+            .iter()
+            .all(|f| f.key == NAME_FIELD && holds(f, Some(name)))
 }
 
 fn holds(requirement: &NodeSelectorRequirement, value: Option<&str>) -> bool {

@@ -147,6 +147,11 @@ impl Raft {
         self.engine.size_on_disk().ok()
     }
 
+    /// Entries in the log since it began: how many groups the writes came to.
+    pub fn last_log_index(&self) -> Option<u64> {
+        self.member.0.metrics().borrow().last_log_index
+    }
+
     /// Flushes everything and stops. Watches end; clones of the store still answer reads, and keep the
     /// directory from being opened again until they are dropped.
     pub async fn close(self) {

@@ -1,141 +1,223 @@
 //! Which nodes can take a pod at all; each filter answers with upstream's words.
 
-use super::resources::{PODS, Resources};
+use super::cluster::{Cluster, NodeState, Tracked};
+use super::counts::Wish;
+use super::plugins::Plugins;
 use super::snapshot::{NodeInfo, PodInfo};
-use k8s_openapi::api::core::v1::{Taint, Toleration};
+use super::spread::{self, Limit};
+use super::taints;
+use super::tally::Tally;
+use super::topology::{NOWHERE, Topology};
+use super::volumes::{Need, Storage};
+use crate::object::node_selector;
 
-/// A filter's view: the pod, the node and what is already taken there.
-type Filter = fn(&PodInfo, &NodeInfo, &Resources) -> Vec<String>;
-
-/// In upstream's order; the first that objects is the node's answer.
-const FILTERS: [Filter; 4] = [unschedulable, taints, node_selector, resources_fit];
-
-/// Why `node` cannot take `pod`; empty: it can.
-pub fn reasons_against(pod: &PodInfo, node: &NodeInfo, used: &Resources) -> Vec<String> {
-    FILTERS
-        .iter()
-        .map(|filter| filter(pod, node, used))
-        .find(|reasons| !reasons.is_empty())
-        .unwrap_or_default()
+/// Why a node cannot take a pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Against {
+    Cordoned,
+    /// The taint's place in the node's list.
+    Taint(usize),
+    NodeAffinity,
+    Ports,
+    Room,
+    Volumes(String),
+    /// The node lacks the label to spread by.
+    SpreadLabel,
+    Spread,
+    Affinity,
+    AntiAffinity,
+    /// A pod that is there does not want this one near.
+    OthersAntiAffinity,
 }
 
-fn unschedulable(pod: &PodInfo, node: &NodeInfo, _: &Resources) -> Vec<String> {
-    let cordon = Taint {
-        key: "node.kubernetes.io/unschedulable".to_owned(),
-        effect: "NoSchedule".to_owned(),
-        ..Taint::default()
-    };
-    if node.unschedulable && !tolerated(&cordon, &pod.tolerations) {
-        vec!["node(s) were unschedulable".to_owned()]
-    } else {
-        Vec::new()
-    }
-}
-
-/// <https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/>
-fn taints(pod: &PodInfo, node: &NodeInfo, _: &Resources) -> Vec<String> {
-    let untolerated = node
-        .taints
-        .iter()
-        .filter(|taint| matches!(taint.effect.as_str(), "NoSchedule" | "NoExecute"))
-        .find(|taint| !tolerated(taint, &pod.tolerations));
-    untolerated
-        .map(|taint| {
-            let value = taint.value.as_deref().unwrap_or_default();
-            format!("node(s) had untolerated taint {{{}: {value}}}", taint.key)
-        })
-        .into_iter()
-        .collect()
-}
-
-fn tolerated(taint: &Taint, tolerations: &[Toleration]) -> bool {
-    let filled = |text: &Option<String>| text.clone().filter(|t| !t.is_empty());
-    tolerations.iter().any(|toleration| {
-        let effect = filled(&toleration.effect).is_none_or(|effect| effect == taint.effect);
-        let key = filled(&toleration.key).is_none_or(|key| key == taint.key);
-        let value = match filled(&toleration.operator).as_deref() {
-            Some("Exists") => true,
-            Some("Equal") | None => {
-                filled(&toleration.key).is_some()
-                    && filled(&toleration.value) == filled(&taint.value)
+impl Against {
+    pub fn plugin(&self) -> Plugins {
+        match self {
+            Against::Cordoned => Plugins::CORDON,
+            Against::Taint(_) => Plugins::TAINTS,
+            Against::NodeAffinity => Plugins::NODE_AFFINITY,
+            Against::Ports => Plugins::PORTS,
+            Against::Room => Plugins::ROOM,
+            Against::Volumes(_) => Plugins::VOLUMES,
+            Against::SpreadLabel | Against::Spread => Plugins::SPREAD,
+            Against::Affinity | Against::AntiAffinity | Against::OthersAntiAffinity => {
+                Plugins::INTER_POD
             }
-            Some(_) => false,
-        };
-        effect && key && value
-    })
-}
-
-fn node_selector(pod: &PodInfo, node: &NodeInfo, _: &Resources) -> Vec<String> {
-    let all = pod
-        .node_selector
-        .iter()
-        .all(|(key, value)| node.labels.get(key) == Some(value));
-    if all {
-        Vec::new()
-    } else {
-        vec!["node(s) didn't match Pod's node affinity/selector".to_owned()]
-    }
-}
-
-/// Every resource that lacks is named, not the first only.
-fn resources_fit(pod: &PodInfo, node: &NodeInfo, used: &Resources) -> Vec<String> {
-    let lacks = |name: &str, amount: i128| {
-        amount > 0 && amount > node.allocatable.get(name) - used.get(name)
-    };
-    pod.requests
-        .0
-        .iter()
-        .filter(|(name, amount)| lacks(name, **amount))
-        .map(|(name, _)| match name.as_str() {
-            PODS => "Too many pods".to_owned(),
-            other => format!("Insufficient {other}"),
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn tolerations_match_as_documented() {
-        let taint: Taint =
-            serde_json::from_value(json!({"key": "k", "value": "v", "effect": "NoSchedule"}))
-                .unwrap();
-        for (toleration, expected) in [
-            (json!({"operator": "Exists"}), true),
-            (json!({"key": "k", "operator": "Exists"}), true),
-            (json!({"key": "k", "value": "v"}), true),
-            (
-                json!({"key": "k", "value": "v", "effect": "NoExecute"}),
-                false,
-            ),
-            (json!({"key": "k", "value": "w"}), false),
-            (json!({"key": "j", "operator": "Exists"}), false),
-            (json!({"key": "k", "value": "v", "operator": "Odd"}), false),
-        ] {
-            let list = [serde_json::from_value(toleration.clone()).unwrap()];
-            assert_eq!(tolerated(&taint, &list), expected, "{toleration}");
         }
     }
 
-    #[test]
-    fn a_cordoned_node_and_a_selector_say_why() {
-        let pod = PodInfo {
-            node_selector: [("disk".to_owned(), "ssd".to_owned())].into(),
-            ..PodInfo::default()
+    /// Whether it may pass when pods leave the node (upstream's `Unschedulable` beside `UnschedulableAndUnresolvable`).
+    pub fn may_yield(&self, pod: &PodInfo, node: &NodeInfo) -> bool {
+        match self {
+            Against::Ports
+            | Against::Spread
+            | Against::AntiAffinity
+            | Against::OthersAntiAffinity => true,
+            Against::Room => pod.requests.fit(&node.allocatable, &Default::default()),
+            _ => false,
+        }
+    }
+
+    /// Upstream's words; every resource that lacks is named, not the first only.
+    pub fn words(&self, pod: &PodInfo, state: &NodeState) -> Vec<String> {
+        let words = match self {
+            Against::Cordoned => "node(s) were unschedulable",
+            Against::Taint(at) => {
+                let taint = state.info.as_ref().and_then(|info| info.taints.get(*at));
+                let key = taint.map_or("", |taint| taint.key.as_str());
+                let value = taint.and_then(|t| t.value.as_deref()).unwrap_or_default();
+                return vec![format!("node(s) had untolerated taint {{{key}: {value}}}")];
+            }
+            Against::NodeAffinity => "node(s) didn't match Pod's node affinity/selector",
+            Against::Ports => "node(s) didn't have free ports for the requested pod ports",
+            Against::Room => {
+                let Some(info) = &state.info else {
+                    return Vec::new();
+                };
+                let lacking = pod.requests.lacking(&info.allocatable, &state.used);
+                let words = |name: &str| match name {
+                    super::resources::PODS => "Too many pods".to_owned(),
+                    other => format!("Insufficient {other}"),
+                };
+                return lacking.into_iter().map(words).collect();
+            }
+            Against::Volumes(why) => why,
+            Against::SpreadLabel => {
+                "node(s) didn't match pod topology spread constraints (missing required label)"
+            }
+            Against::Spread => "node(s) didn't match pod topology spread constraints",
+            Against::Affinity => "node(s) didn't match pod affinity rules",
+            Against::AntiAffinity => "node(s) didn't match pod anti-affinity rules",
+            Against::OthersAntiAffinity => {
+                "node(s) didn't satisfy existing pods anti-affinity rules"
+            }
         };
-        let mut node = NodeInfo::default();
-        let used = Resources::default();
-        let against = reasons_against(&pod, &node, &used);
-        assert_eq!(
-            against,
-            ["node(s) didn't match Pod's node affinity/selector"]
-        );
-        node.unschedulable = true;
-        let against = reasons_against(&pod, &node, &used);
-        assert_eq!(against, ["node(s) were unschedulable"]);
+        vec![words.to_owned()]
     }
 }
+
+/// Node selector and required node affinity.
+pub fn wants_node(pod: &PodInfo, node: &NodeInfo) -> bool {
+    let mut selected = pod.node_selector.iter();
+    selected.all(|(key, value)| node.labels.get(key) == Some(value))
+        && pod
+            .node_affinity
+            .as_ref()
+            .is_none_or(|s| node_selector::matches(s, &node.name, &node.labels))
+}
+
+/// What a pod asks, made ready to be asked of many nodes.
+pub struct Ask<'a> {
+    cluster: &'a Cluster,
+    tracked: &'a Tracked,
+    storage: &'a Storage,
+    needs: &'a [Need<'a>],
+    limits: Vec<Limit<'a>>,
+    near: Vec<(&'a Tally, &'a Topology)>,
+    /// Nobody it wants near is anywhere, and it is one of those itself.
+    is_first: bool,
+    apart: Vec<(&'a Tally, &'a Topology)>,
+    others_apart: Vec<(&'a Tally, &'a Topology)>,
+}
+
+impl<'a> Ask<'a> {
+    pub fn new(
+        cluster: &'a Cluster,
+        tracked: &'a Tracked,
+        storage: &'a Storage,
+        needs: &'a [Need<'a>],
+    ) -> Ask<'a> {
+        let (counts, footing) = (&cluster.counts, &tracked.footing);
+        let counted = |list: &[usize]| -> Vec<(&'a Tally, &'a Topology)> {
+            let counters = list.iter();
+            counters.filter_map(|c| counts.counted(*c)).collect()
+        };
+        let near = counted(&footing.near);
+        let is_first = near.iter().all(|(tally, _)| tally.total == 0)
+            && footing
+                .near
+                .first()
+                .is_some_and(|counter| counts.counts_itself(footing, *counter));
+        let others = counts.held_by(footing);
+        Ask {
+            cluster,
+            tracked,
+            storage,
+            needs,
+            limits: spread::limits(cluster, tracked),
+            near,
+            is_first,
+            apart: counted(&footing.apart),
+            others_apart: others
+                .filter(|(wish, _, _)| *wish == Wish::Apart)
+                .map(|(_, tally, topology)| (tally, topology))
+                .collect(),
+        }
+    }
+
+    /// Asks one node, in upstream's order; the first that objects is the node's answer.
+    pub fn check(&self, number: usize) -> Result<(), Against> {
+        let Some(state) = self.cluster.node(number) else {
+            return Err(Against::NodeAffinity);
+        };
+        let Some(node) = state.info.as_deref() else {
+            return Err(Against::NodeAffinity);
+        };
+        let pod = &self.tracked.pod;
+        if taints::is_cordoned(pod, node) {
+            return Err(Against::Cordoned);
+        }
+        if let Some(at) = taints::untolerated(pod, node) {
+            return Err(Against::Taint(at));
+        }
+        if !wants_node(pod, node) {
+            return Err(Against::NodeAffinity);
+        }
+        let taken = |port| state.ports.iter().any(|p| p.conflicts(port));
+        if pod.ports.iter().any(taken) {
+            return Err(Against::Ports);
+        }
+        if !pod.requests.fit(&node.allocatable, &state.used) {
+            return Err(Against::Room);
+        }
+        if !self.needs.is_empty() {
+            let steps = self.storage.steps(self.needs, node);
+            steps.map(drop).map_err(Against::Volumes)?;
+        }
+        for limit in &self.limits {
+            limit.check(number)?;
+        }
+        self.inter_pod(number)
+    }
+
+    /// <https://kubernetes.io/docs/concepts/scheduling-eviction/assign-pod-node/#inter-pod-affinity-and-anti-affinity>
+    fn inter_pod(&self, node: usize) -> Result<(), Against> {
+        let mut all_near = true;
+        for (tally, topology) in &self.near {
+            let domain = topology.of(node);
+            if domain == NOWHERE {
+                return Err(Against::Affinity);
+            }
+            all_near &= tally.within(domain) > 0;
+        }
+        // The first of a group that wants to be together has nobody to join.
+        if !all_near && !self.is_first {
+            return Err(Against::Affinity);
+        }
+        let meets = |list: &[(&Tally, &Topology)]| {
+            let mut pairs = list.iter();
+            pairs.any(|(tally, topology)| tally.within(topology.of(node)) > 0)
+        };
+        if meets(&self.apart) {
+            return Err(Against::AntiAffinity);
+        }
+        if meets(&self.others_apart) {
+            return Err(Against::OthersAntiAffinity);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "filters_tests.rs"]
+mod tests;

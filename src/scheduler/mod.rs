@@ -1,191 +1,224 @@
 //! Finds a node for every pod that has none.
 //!
-//! What comes in: pods and nodes, watched through the client. What goes out: bindings, the `PodScheduled` condition
-//! and events, through the same client.
+//! What comes in: pods, nodes, namespaces, persistent volumes and disruption budgets, watched through the client. What
+//! goes out: bindings, deletions of pods that make room, the `PodScheduled` condition and events, through the same
+//! client.
 //!
 //! Invariants: no node is given more than it has, also between a decision and its showing in the watch; a pod that
-//! fits nowhere is tried again when something changed that may help, never by a timer; the same snapshot and seed
-//! give the same decision.
+//! fits nowhere is tried again when something changed that may help (`hints`), and once in five minutes besides, which
+//! writes nothing where nothing changed; the same snapshot and seed give the same decision. A decision looks at
+//! counts that are kept (`counts`), never at all pods.
 //!
 //! It never knows about containers, images or how a binding is stored.
 
+pub mod bench;
+
+mod budgets;
 mod cache;
+mod cluster;
+mod counts;
 mod decide;
 mod filters;
+mod hints;
+mod plugins;
+mod ports;
+mod preempt;
+mod queue;
 mod report;
 mod resources;
 mod scores;
+mod slab;
 mod snapshot;
+mod spread;
+mod taints;
+mod tally;
+mod terms;
+mod topology;
 mod volumes;
 
-use crate::client::informer::{Scope, informer};
+#[cfg(test)]
+mod testing;
+
+use crate::client::informer::{Event, Scope, informer};
 use crate::client::{Client, ClientError};
 use cache::Cache;
 use decide::Decision;
 use futures::StreamExt;
 use futures::future::{BoxFuture, FutureExt};
-use futures::stream::FuturesUnordered;
-use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim, Pod};
+use futures::stream::{BoxStream, FuturesUnordered};
+use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::storage::v1::StorageClass;
-use snapshot::{PodInfo, PodKey};
-use std::collections::BTreeMap;
+use snapshot::PodInfo;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Writes under way at once: enough for the store to commit them as one group, few enough for a small board.
 const WRITES_MAX: usize = 32;
-/// Upstream's `podInitialBackoffSeconds` and `podMaxBackoffSeconds`.
-const BACK_OFF_FIRST: Duration = Duration::from_secs(1);
-const BACK_OFF_LAST: Duration = Duration::from_secs(10);
+/// How long a server that does not answer is given before it is asked again for its kinds.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What a write came to.
 enum Written {
     Told,
-    Bound(PodKey),
-    Failed(Box<PodInfo>, ClientError),
+    Bound,
+    NotBound(Arc<PodInfo>, ClientError),
+    Preempted(Arc<PodInfo>),
+    NotPreempted(Arc<PodInfo>, ClientError),
 }
 
 /// Runs until `stop`.
 pub async fn run(client: Client, stop: CancellationToken) {
     let mut nodes = informer::<Node>(&client, Scope::default());
     let mut pods = informer::<Pod>(&client, Scope::default());
+    let mut namespaces = informer::<Namespace>(&client, Scope::default());
     let mut claims = informer::<PersistentVolumeClaim>(&client, Scope::default());
     let mut volumes = informer::<PersistentVolume>(&client, Scope::default());
     let mut classes = informer::<StorageClass>(&client, Scope::default());
+    let mut budgets = budgets_of(&client);
     let mut cache = Cache::default();
     let mut writes: FuturesUnordered<BoxFuture<'static, Written>> = FuturesUnordered::new();
-    let mut delays = Delays::default();
-    // Nodes and bound pods must be known first: else the first pod is told that there are none.
-    let (mut nodes_known, mut pods_known) = (false, false);
-    // Claims, volumes, classes: else a pod is told that its claim does not exist.
-    let mut storage_known = [false; 3];
+    let began = Instant::now();
+    // Nodes and bound pods must be known first: else the first pod is told that there are none; and namespaces, claims,
+    // volumes, classes: else a pod is told that its claim does not exist. Budgets are kept where they can be.
+    let mut known = [false; 6];
     loop {
-        let known = nodes_known && pods_known && storage_known == [true; 3];
-        while known && writes.len() < WRITES_MAX {
+        cache.tick(began.elapsed());
+        while known == [true; 6] && writes.len() < WRITES_MAX {
             match cache.next() {
-                Some((pod, decision)) => {
-                    if let Some(write) = write(&client, pod, decision) {
-                        writes.push(write);
-                    }
-                }
+                Some((pod, decision)) => writes.extend(write(&client, pod, decision)),
                 None => break,
             }
         }
-        let wake = delays.first();
+        let wake = cache.wake_at().map(|at| began + at);
         tokio::select! {
             () = stop.cancelled() => return,
             Some(event) = nodes.next() => {
                 cache.on_node(event);
-                nodes_known = true;
+                known[0] = true;
             }
             Some(event) = pods.next() => {
                 cache.on_pod(event);
-                pods_known = true;
+                known[1] = true;
+            }
+            Some(event) = namespaces.next() => {
+                cache.on_namespace(event);
+                known[2] = true;
             }
             Some(event) = claims.next() => {
                 cache.on_storage(|storage| storage.on_claim(event));
-                storage_known[0] = true;
+                known[3] = true;
             }
             Some(event) = volumes.next() => {
                 cache.on_storage(|storage| storage.on_volume(event));
-                storage_known[1] = true;
+                known[4] = true;
             }
             Some(event) = classes.next() => {
                 cache.on_storage(|storage| storage.on_class(event));
-                storage_known[2] = true;
+                known[5] = true;
             }
+            Some(event) = budgets.next() => cache.on_budget(event),
             Some(written) = writes.next() => match written {
-                Written::Told => {}
-                Written::Bound(key) => delays.clear(&key),
-                Written::Failed(pod, error) => {
+                Written::Told | Written::Bound => {}
+                Written::NotBound(pod, error) => {
                     tracing::warn!(pod = %format!("{}/{}", pod.namespace, pod.name), %error, "binding failed");
                     cache.forget(&pod.key(), &pod.uid);
-                    delays.later(pod.key(), Instant::now());
+                }
+                Written::Preempted(pod) => cache.preempted(&pod.key()),
+                Written::NotPreempted(pod, error) => {
+                    tracing::warn!(pod = %format!("{}/{}", pod.namespace, pod.name), %error, "no room could be made");
+                    cache.not_preempted(&pod.key());
                 }
             },
-            () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {
-                for key in delays.due(Instant::now()) {
-                    cache.retry(&key);
-                }
-            }
+            () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
         }
     }
 }
 
+/// Disruption budgets; none from a server that does not have the kind.
+fn budgets_of(client: &Client) -> BoxStream<'static, Event<PodDisruptionBudget>> {
+    let client = client.clone();
+    let asked = async move {
+        loop {
+            let uri = "/apis/policy/v1/poddisruptionbudgets?limit=1";
+            match client.send_value(http::Method::GET, uri, None).await {
+                Ok(_) => return informer(&client, Scope::default()),
+                Err(error) if error.code() == Some(404) => {
+                    return futures::stream::pending().boxed();
+                }
+                Err(error) => tracing::debug!(%error, "disruption budgets not listed"),
+            }
+            tokio::time::sleep(ASK_AGAIN).await;
+        }
+    };
+    futures::stream::once(asked).flatten().boxed()
+}
+
 /// The write a decision asks for; none where the API already says it.
-fn write(client: &Client, pod: PodInfo, decision: Decision) -> Option<BoxFuture<'static, Written>> {
+fn write(
+    client: &Client,
+    pod: Arc<PodInfo>,
+    decision: Decision,
+) -> Option<BoxFuture<'static, Written>> {
     let client = client.clone();
     match decision {
-        Decision::Unschedulable(message) if pod.told.as_ref() == Some(&message) => None,
-        Decision::Unschedulable(message) => Some(
-            async move {
-                report::unschedulable(&client, &pod, &message).await;
-                Written::Told
+        Decision::Unschedulable {
+            message,
+            gives_up_room,
+            ..
+        } => {
+            if pod.told.as_ref() == Some(&message) && !gives_up_room {
+                return None;
             }
-            .boxed(),
-        ),
-        Decision::Wait => None,
-        Decision::Claim { node, steps } => Some(
-            async move {
+            let tell = async move {
+                report::unschedulable(&client, &pod, &message, gives_up_room).await;
+                Written::Told
+            };
+            Some(tell.boxed())
+        }
+        Decision::Wait(_) => None,
+        Decision::Claim { node, steps } => {
+            let claim = async move {
                 match volumes::claim(&client, &pod.namespace, &node, &steps).await {
                     Ok(()) => Written::Told,
-                    Err(error) => Written::Failed(Box::new(pod), error),
+                    Err(error) => Written::NotBound(pod, error),
                 }
-            }
-            .boxed(),
-        ),
-        Decision::Bind(node) => Some(
-            async move {
+            };
+            Some(claim.boxed())
+        }
+        Decision::Preempt {
+            node,
+            victims,
+            message,
+            displaced,
+            ..
+        } => {
+            let preempt = async move {
+                let made =
+                    report::preempt(&client, &pod, &node, &victims, &displaced, &message).await;
+                match made {
+                    Ok(()) => Written::Preempted(pod),
+                    Err(error) => Written::NotPreempted(pod, error),
+                }
+            };
+            Some(preempt.boxed())
+        }
+        Decision::Bind(node) => {
+            let bind = async move {
                 let uid = Some(pod.uid.as_str());
                 let bound = client.bind_pod(&pod.namespace, &pod.name, uid, &node).await;
                 match bound {
                     Ok(()) => {
                         report::scheduled(&client, &pod, &node).await;
-                        Written::Bound(pod.key())
+                        Written::Bound
                     }
-                    Err(error) => Written::Failed(Box::new(pod), error),
+                    Err(error) => Written::NotBound(pod, error),
                 }
-            }
-            .boxed(),
-        ),
-    }
-}
-
-/// Pods whose binding failed, and when each is tried again.
-#[derive(Debug, Default)]
-struct Delays {
-    pods: BTreeMap<PodKey, (Duration, Option<Instant>)>,
-}
-
-impl Delays {
-    fn later(&mut self, key: PodKey, now: Instant) {
-        let next = match self.pods.get(&key) {
-            Some((last, _)) => (*last * 2).min(BACK_OFF_LAST),
-            None => BACK_OFF_FIRST,
-        };
-        self.pods.insert(key, (next, Some(now + next)));
-    }
-
-    fn clear(&mut self, key: &PodKey) {
-        self.pods.remove(key);
-    }
-
-    fn first(&self) -> Option<Instant> {
-        self.pods.values().filter_map(|(_, at)| *at).min()
-    }
-
-    fn due(&mut self, now: Instant) -> Vec<PodKey> {
-        let mut due = Vec::new();
-        // Tried again and not failed since: forgotten, so that pods that are gone leave nothing behind.
-        self.pods
-            .retain(|_, (_, at)| at.is_some_and(|at| at > now) || at.take().is_some());
-        for (key, (_, at)) in &self.pods {
-            if at.is_none() {
-                due.push(key.clone());
-            }
+            };
+            Some(bind.boxed())
         }
-        due
     }
 }
 

@@ -29,7 +29,7 @@ async fn one_pod_is_bound_the_other_told_why_not() {
     };
     let binding = body("POST /api/v1/namespaces/default/pods/web/binding", "node1");
     assert_eq!(binding["target"]["name"], "node1");
-    let message = "0/1 nodes are available: 1 Insufficient memory.";
+    let message = "0/1 nodes are available: 1 Insufficient memory. preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.";
     let status = body(
         "PATCH /api/v1/namespaces/default/pods/huge/status",
         "Unschedulable",

@@ -50,7 +50,9 @@ fn pod() -> PodInfo {
 fn node(name: &str) -> NodeInfo {
     NodeInfo {
         name: name.to_owned(),
-        labels: [("kubernetes.io/hostname".to_owned(), name.to_owned())].into(),
+        labels: std::sync::Arc::new(
+            [("kubernetes.io/hostname".to_owned(), name.to_owned())].into(),
+        ),
         ..NodeInfo::default()
     }
 }

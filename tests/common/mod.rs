@@ -145,8 +145,11 @@ impl TestNode {
 
     /// `coracle up` with this node's settings, not started.
     pub fn up_command(&self) -> Command {
-        let mut command = coracle();
+        // Under nohup, as people start it: what it ignores, containers must not.
+        let mut command = Command::new("nohup");
         command
+            .env_remove("KUBECONFIG")
+            .arg(env!("CARGO_BIN_EXE_coracle"))
             .arg("up")
             .arg("--data-dir")
             .arg(self.data_dir())

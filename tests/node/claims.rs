@@ -223,7 +223,7 @@ fn a_pod_waits_for_its_claim() {
         "pvc-waits",
         "pod/early",
         condition,
-        "0/1 nodes are available: persistentvolumeclaim \"later\" not found.",
+        "0/1 nodes are available: persistentvolumeclaim \"later\" not found. preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.",
     );
     apply(
         &node,
@@ -237,7 +237,7 @@ fn a_pod_waits_for_its_claim() {
         "pvc-waits",
         "pod/early",
         condition,
-        "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.",
+        "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims. preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.",
     );
     node.kubectl(&["-n", "pvc-waits", "delete", "pvc", "later"])
         .must();
@@ -277,7 +277,7 @@ fn one_pod_at_a_time() {
         "pvc-alone",
         "pod/second",
         condition,
-        "0/1 nodes are available: node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode.",
+        "0/1 nodes are available: node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode. preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.",
     );
     node.kubectl(&["-n", "pvc-alone", "delete", "pod", "first"])
         .must();

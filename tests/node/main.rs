@@ -10,14 +10,18 @@ mod attach;
 mod claims;
 mod cli_verbs;
 mod crashes;
+mod cron_jobs;
+mod deployments;
 mod endurance;
 mod ephemeral;
 mod eviction;
 mod full_disk;
+mod garbage;
 mod hooks;
 mod identity;
 mod image_loss;
 mod images;
+mod jobs;
 mod lifecycle;
 mod log_flood;
 mod logs;
@@ -30,6 +34,7 @@ mod reboot;
 mod refusals;
 mod reset;
 mod resources;
+mod scheduling;
 mod security;
 mod service_accounts;
 mod sidecars;
@@ -68,8 +73,12 @@ pub fn import_busybox(node: &TestNode) {
 
 fn main() -> ExitCode {
     SHARED.run(&[
+        ("cron_jobs", cron_jobs::TESTS),
+        ("jobs", jobs::TESTS),
         ("lifecycle", lifecycle::TESTS),
+        ("deployments", deployments::TESTS),
         ("sidecars", sidecars::TESTS),
+        ("garbage", garbage::TESTS),
         ("hooks", hooks::TESTS),
         ("ephemeral", ephemeral::TESTS),
         ("static_pods", static_pods::TESTS),
@@ -99,5 +108,6 @@ fn main() -> ExitCode {
         ("eviction", eviction::TESTS),
         ("resources", resources::TESTS),
         ("cli_verbs", cli_verbs::TESTS),
+        ("scheduling", scheduling::TESTS),
     ])
 }

@@ -30,7 +30,7 @@ pub fn check<T: DeserializeOwned>(object: &Value) -> Checked {
 
 /// Turns numbers into strings where the type is a quantity, recognised by the names of the fields above it.
 pub fn quantities_to_text(object: &mut Value) {
-    const MAPS: [&str; 7] = [
+    const MAPS: [&str; 13] = [
         "requests",
         "limits",
         "capacity",
@@ -38,8 +38,14 @@ pub fn quantities_to_text(object: &mut Value) {
         "overhead",
         "allocatedResources",
         "hard",
+        "used",
+        "default",
+        "defaultRequest",
+        "max",
+        "min",
+        "maxLimitRequestRatio",
     ];
-    const SINGLE: [&str; 2] = ["sizeLimit", "divisor"];
+    const SINGLE: [&str; 4] = ["sizeLimit", "divisor", "averageValue", "tolerance"];
     fn to_text(value: &mut Value) {
         if value.is_number() {
             *value = Value::from(value.to_string());
@@ -62,6 +68,14 @@ pub fn quantities_to_text(object: &mut Value) {
                     ) => {}
                     Value::Object(amounts) if MAPS.contains(&name.as_str()) => {
                         amounts.values_mut().for_each(to_text);
+                    }
+                    // What an autoscaler aims at; other fields of this name are numbers.
+                    Value::Object(target) if name == "target" => {
+                        for amount in ["value", "averageValue"] {
+                            if let Some(amount) = target.get_mut(amount) {
+                                to_text(amount);
+                            }
+                        }
                     }
                     Value::Number(_) if SINGLE.contains(&name.as_str()) => to_text(value),
                     _ => quantities_to_text(value),

@@ -7,27 +7,41 @@
 
 mod check;
 mod config_map;
+mod csi;
 mod endpoints;
 mod errors;
 mod event;
+mod event_view;
+mod horizontal_pod_autoscaler;
+mod ingress;
+mod lease;
+mod limit_range;
 pub mod metadata;
 pub mod metrics;
 mod namespace;
+mod network_policy;
 mod node;
 mod persistent_volume;
 mod persistent_volume_claim;
 mod pod;
+mod pod_disruption_budget;
+mod priority_class;
 mod rbac;
 mod registry;
+mod resource_quota;
 mod review;
 mod secret;
+mod selector;
 mod service;
 mod service_account;
 mod status;
 mod storage_class;
+pub mod view;
+mod workload;
 
 pub use pod::complete_static as complete_static_pod;
 pub use pod::field_is_refused as pod_field_is_refused;
+pub use priority_class::{SYSTEM_CLASSES, is_system as is_system_priority_class};
 pub use registry::all;
 pub use review::token_request as token_request_kind;
 
@@ -68,6 +82,15 @@ pub trait Strategy: Sync {
     fn validate_update(&self, _old: &Value, _object: &Value) -> Vec<FieldError> {
         Vec::new()
     }
+    /// A deletion that asks for no propagation policy leaves the object's dependents behind (kinds older than the
+    /// garbage collector).
+    fn orphans_by_default(&self) -> bool {
+        false
+    }
+    /// Which stored kind this one is another shape of; `None`: it is stored itself.
+    fn view(&self) -> Option<&'static view::View> {
+        None
+    }
     /// Grace that a deletion without its own gets, seconds; `None`: this kind is deleted at once.
     /// `Some(0)` also overrides a grace the user gave: nothing runs that would need it.
     fn grace_period_seconds(&self, _object: &Value) -> Option<i64> {
@@ -99,6 +122,7 @@ pub enum Subresource {
     Token,
     EphemeralContainers,
     Resize,
+    Eviction,
 }
 
 /// A resource the API serves.
@@ -122,6 +146,33 @@ pub struct Kind {
     pub strategy: &'static dyn Strategy,
     /// Decodes `object` as the kind's type: reports wrong types (field path, problem) and fields the type does not have.
     pub check: fn(&Value) -> Checked,
+}
+
+impl Kind {
+    /// A namespaced kind of version v1; what it has beyond that is set with `..`.
+    pub const fn new<S: Strategy>(
+        group: &'static str,
+        kind: &'static str,
+        names: [&'static str; 2],
+        strategy: &'static S,
+        check: fn(&Value) -> Checked,
+    ) -> Kind {
+        Kind {
+            group,
+            version: "v1",
+            kind,
+            plural: names[0],
+            singular: names[1],
+            short_names: &[],
+            categories: &[],
+            namespaced: true,
+            subresources: &[],
+            selectable: &[],
+            columns: super::table::GENERIC,
+            strategy,
+            check,
+        }
+    }
 }
 
 /// What strict decoding found.

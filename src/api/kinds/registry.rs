@@ -1,6 +1,8 @@
 //! Every kind the API serves: what pods and their surroundings are made of here, who may do what in `access`.
 
 mod access;
+mod policies;
+mod workloads;
 
 use super::check::check;
 use super::{
@@ -136,6 +138,7 @@ static KINDS: &[Kind] = &[
             Subresource::PortForward,
             Subresource::EphemeralContainers,
             Subresource::Resize,
+            Subresource::Eviction,
         ],
         selectable: &[
             ("spec.nodeName", "/spec/nodeName"),
@@ -220,7 +223,8 @@ static KINDS: &[Kind] = &[
 
 /// Every kind, in discovery order.
 pub fn all() -> &'static [Kind] {
-    static ALL: LazyLock<Vec<Kind>> = LazyLock::new(|| [KINDS, access::KINDS].concat());
+    static ALL: LazyLock<Vec<Kind>> =
+        LazyLock::new(|| [KINDS, access::KINDS, policies::KINDS, workloads::KINDS].concat());
     &ALL
 }
 
@@ -259,6 +263,16 @@ mod tests {
                 "taints",
                 "selector",
                 "dnsConfig",
+                "limits",
+                "hard",
+                "scopes",
+                "scopeSelector",
+                "rules",
+                "tls",
+                "ingress",
+                "egress",
+                "metrics",
+                "behavior",
             ] {
                 objects.push(json!({"spec": {field: value}}));
                 objects.push(json!({"spec": {field: [value]}}));
@@ -289,6 +303,10 @@ mod tests {
                 strategy.prepare_status_update(object, &mut changed);
                 let _ = strategy.validate(&changed);
                 let _ = strategy.validate_update(object, &changed);
+                if let Some(view) = strategy.view() {
+                    let _ = (view.to_stored)(object.clone());
+                    let _ = (view.from_stored)(object.clone());
+                }
                 let _ = strategy.grace_period_seconds(&changed);
                 let _: Value = kind
                     .columns
@@ -307,7 +325,10 @@ mod tests {
             for name in names.iter().chain(kind.short_names) {
                 // Endpoints are their own singular, and some kinds have none.
                 let again = name.is_empty() || kind.plural == kind.singular;
-                assert!(seen.insert((kind.group, *name)) || again, "{name}");
+                assert!(
+                    seen.insert((kind.group, kind.version, *name)) || again,
+                    "{name}"
+                );
             }
         }
     }

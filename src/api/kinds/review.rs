@@ -14,6 +14,11 @@ impl Kind {
     pub fn is_review(&self) -> bool {
         matches!(self.group, "authentication.k8s.io" | "authorization.k8s.io")
     }
+
+    /// Core's `bindings`: a binding is done, not kept.
+    pub fn is_bindings(&self) -> bool {
+        self.group.is_empty() && self.plural == "bindings"
+    }
 }
 
 /// `TokenRequest`: no resource of its own, but the body of one part of a service account.

@@ -38,3 +38,10 @@ pub fn default_to(object: &mut Value, field: &str, value: impl Into<Value>) {
         }
     }
 }
+
+/// Kinds that upstream counts no generations of.
+pub fn without_generation(object: &mut Value) {
+    if let Some(metadata) = object.get_mut("metadata") {
+        put(metadata, "generation", Value::Null);
+    }
+}

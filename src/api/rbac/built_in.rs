@@ -106,6 +106,8 @@ const ROLES: &[Role] = &[
                 "bindings configmaps endpoints events limitranges namespaces namespaces/status persistentvolumeclaims persistentvolumeclaims/status pods pods/log pods/status replicationcontrollers replicationcontrollers/scale replicationcontrollers/status resourcequotas resourcequotas/status serviceaccounts services services/status",
             ),
             Grant(READ, "discovery.k8s.io", "endpointslices"),
+            // The same objects as core's events.
+            Grant(READ, "events.k8s.io", "events"),
             Grant(
                 READ,
                 "apps",

@@ -9,11 +9,16 @@ mod cells;
 mod columns;
 mod metrics;
 mod pod;
+mod policies;
 mod storage;
 
 pub use columns::{
     CONFIG_MAP, ENDPOINT_SLICE, ENDPOINTS, EVENT, GENERIC, NAMESPACE, NODE, POD, ROLE,
     ROLE_BINDING, SECRET, SERVICE, SERVICE_ACCOUNT,
+};
+pub use policies::{
+    AUTOSCALER, BUDGET, INGRESS, INGRESS_CLASS, LEASE, NETWORK_POLICY, PRIORITY_CLASS,
+    RESOURCE_QUOTA,
 };
 pub use storage::{PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM, STORAGE_CLASS};
 

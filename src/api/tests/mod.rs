@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod access;
+mod bindings;
 mod deletion;
 mod metrics;
 mod refusals;

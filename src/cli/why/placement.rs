@@ -61,7 +61,10 @@ pub fn causes(facts: &Facts) -> Vec<Cause> {
             ],
             volume,
         ),
-        (&["anti-affinity", "topology spread"], spread),
+        (
+            &["anti-affinity", "pod affinity rules", "topology spread"],
+            spread,
+        ),
         (&["not ready", "NotReady"], not_ready),
     ];
     for (words, judge) in known {

@@ -86,8 +86,11 @@ pub fn child_signals() -> io::Result<SignalFd> {
 /// Gives a child the signal state a fresh program expects.
 pub fn reset_signals() {
     let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
-    // SAFETY: SIG_DFL installs no handler. Rust's runtime ignores SIGPIPE, and exec would hand that on.
-    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+    // Exec hands on what is ignored: SIGPIPE by Rust's runtime, SIGHUP where the node was started by nohup.
+    for signal in Signal::iterator() {
+        // SAFETY: SIG_DFL installs no handler. SIGKILL and SIGSTOP cannot be changed, and stay what they are.
+        unsafe { libc::signal(signal as libc::c_int, libc::SIG_DFL) };
+    }
 }
 
 /// Makes standard input the controlling terminal of this session.

@@ -132,7 +132,7 @@ fn validate_ports(container: &Value, at: &str, host_network: bool, errors: &mut 
 }
 
 /// RFC 6335, section 5.1.
-pub(super) fn check_port_name(name: &str) -> Result<(), &'static str> {
+pub fn check_port_name(name: &str) -> Result<(), &'static str> {
     if name.len() > 15 {
         return Err("must be no more than 15 characters");
     }

@@ -21,17 +21,26 @@ pub fn apply(pod: &mut Value) {
     let Some(spec) = pod.get_mut("spec").filter(|spec| spec.is_object()) else {
         return;
     };
-    default_to(spec, "restartPolicy", "Always");
-    default_to(spec, "dnsPolicy", "ClusterFirst");
-    default_to(spec, "terminationGracePeriodSeconds", GRACE_PERIOD_SECONDS);
-    default_to(spec, "schedulerName", "default-scheduler");
-    default_to(spec, "securityContext", json!({}));
     default_to(spec, "enableServiceLinks", true);
     if !mirror {
         account(spec);
     }
     priority(spec);
     tolerations(spec);
+    complete_spec(spec);
+    super::resources::default_of_pod(spec);
+    if super::quality::class(pod) != "BestEffort" {
+        tolerate_memory_pressure(&mut pod["spec"]);
+    }
+}
+
+/// What is filled in in a template too; the rest waits for the pod that is made of it.
+pub fn complete_spec(spec: &mut Value) {
+    default_to(spec, "restartPolicy", "Always");
+    default_to(spec, "dnsPolicy", "ClusterFirst");
+    default_to(spec, "terminationGracePeriodSeconds", GRACE_PERIOD_SECONDS);
+    default_to(spec, "schedulerName", "default-scheduler");
+    default_to(spec, "securityContext", json!({}));
     let host_network = truth(spec, "/hostNetwork");
     for group in ["initContainers", "containers", "ephemeralContainers"] {
         if let Some(Value::Array(containers)) = spec.get_mut(group) {
@@ -40,12 +49,8 @@ pub fn apply(pod: &mut Value) {
             }
         }
     }
-    super::resources::default_of_pod(spec);
     if let Some(Value::Array(volumes)) = spec.get_mut("volumes") {
         volumes.iter_mut().for_each(volume);
-    }
-    if super::quality::class(pod) != "BestEffort" {
-        tolerate_memory_pressure(&mut pod["spec"]);
     }
 }
 

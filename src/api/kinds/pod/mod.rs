@@ -13,12 +13,14 @@ mod probes;
 mod quality;
 mod resize;
 mod resources;
+mod scheduling;
 mod security;
 mod unsupported;
 mod update;
 mod validate;
 mod volumes;
 
+pub use containers::check_port_name;
 pub use volumes::HOST_PATH_TYPES;
 
 use super::status::{keep_status, only_status, put};
@@ -32,6 +34,29 @@ const GRACE_PERIOD_SECONDS: i64 = 30;
 /// Whether a pod with something at `path` (`spec.volumes[].projected`) is refused by this version.
 pub fn field_is_refused(path: &str) -> bool {
     unsupported::is_listed(path)
+}
+
+/// Fills in what a pod template's author left out.
+pub fn complete_template(template: &mut Value) {
+    if let Some(spec) = template.get_mut("spec").filter(|spec| spec.is_object()) {
+        defaults::complete_spec(spec);
+    }
+}
+
+/// Everything wrong with the pod that `template` at `at` (`spec.template`) stands for.
+pub fn validate_template(template: &Value, at: &str) -> Vec<FieldError> {
+    let mut pod = json!({"metadata": template["metadata"], "spec": template["spec"]});
+    if !pod["metadata"].is_object() {
+        pod["metadata"] = json!({});
+    }
+    // The pod gets its name from the controller.
+    pod["metadata"]["name"] = "template".into();
+    let mut errors = Pod.validate(&pod);
+    errors.extend(Pod.validate_create(&pod));
+    for error in &mut errors {
+        error.field = format!("{at}.{}", error.field);
+    }
+    errors
 }
 
 pub struct Pod;
@@ -49,6 +74,11 @@ impl Strategy for Pod {
             "status",
             json!({"phase": "Pending", "qosClass": class}),
         );
+        scheduling::settle_label_keys(object);
+        let created = text(object, "/metadata/creationTimestamp").to_owned();
+        if let Some(condition) = scheduling::gated_condition(object, &created) {
+            put(&mut object["status"], "conditions", json!([condition]));
+        }
         if let Some(metadata) = object.get_mut("metadata") {
             put(metadata, "generation", 1.into());
         }

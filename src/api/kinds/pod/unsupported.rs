@@ -30,15 +30,12 @@ fn not_system_class(value: &Value) -> bool {
 
 /// Path (`[]`: every item; `a|b`: either field) and what asks for it.
 const FIELDS: &[(&str, Asked)] = &[
-    ("spec.affinity", given),
     ("spec.os.name", not_linux),
     ("spec.overhead", given),
     ("spec.priorityClassName", not_system_class),
     ("spec.resourceClaims", given),
     ("spec.runtimeClassName", given),
-    ("spec.schedulingGates", given),
     ("spec.schedulingGroup", given),
-    ("spec.topologySpreadConstraints", given),
     ("spec.workloadRef", given),
     ("spec.securityContext.seLinuxChangePolicy", given),
     ("spec.securityContext.seLinuxOptions", given),
@@ -160,7 +157,7 @@ mod tests {
     fn finds_each_use() {
         let pod = json!({"spec": {
             "affinity": {}, "hostUsers": true, "shareProcessNamespace": false,
-            "topologySpreadConstraints": [{}],
+            "resourceClaims": [{}],
             "securityContext": {"seLinuxOptions": {"level": "x"}},
             "initContainers": [{"volumeDevices": [1]}],
             "containers": [{"ports": [{"hostPort": 80}]}, {"volumeDevices": [{}]}],
@@ -171,7 +168,7 @@ mod tests {
         assert_eq!(
             fields,
             [
-                "spec.topologySpreadConstraints",
+                "spec.resourceClaims",
                 "spec.securityContext.seLinuxOptions",
                 "spec.initContainers[0].volumeDevices",
                 "spec.containers[1].volumeDevices",

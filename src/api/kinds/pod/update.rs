@@ -1,5 +1,6 @@
 //! What of a running pod may change.
 
+use super::scheduling;
 use crate::api::kinds::FieldError;
 use crate::api::kinds::status::put;
 use crate::object::access::list;
@@ -7,7 +8,8 @@ use serde_json::Value;
 
 const DETAIL: &str = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
 
-/// Upstream's `ValidatePodUpdate`: images change, tolerations are added, nothing else. The node is set by binding.
+/// Upstream's `ValidatePodUpdate`: images change, tolerations are added, gates go (`scheduling`),
+/// nothing else. The node is set by binding.
 pub fn validate(old: &Value, object: &Value) -> Vec<FieldError> {
     let (before, after) = (&old["spec"], &object["spec"]);
     let mut errors = Vec::new();
@@ -49,6 +51,7 @@ pub fn validate(old: &Value, object: &Value) -> Vec<FieldError> {
         }
     }
     put(&mut munged, "tolerations", before["tolerations"].clone());
+    errors.extend(scheduling::validate_update(before, after, &mut munged));
     if let Some(error) = deadline(
         &before["activeDeadlineSeconds"],
         &after["activeDeadlineSeconds"],

@@ -1,6 +1,6 @@
 //! Validation of a pod's own fields, as upstream's `ValidatePodSpec` for the fields that exist here.
 
-use super::{containers, ephemeral, lifecycle, probes, security, volumes};
+use super::{containers, ephemeral, lifecycle, probes, scheduling, security, volumes};
 use crate::api::kinds::errors::Errors;
 use crate::api::kinds::{FieldError, metadata};
 use crate::object::access::{list, map, present, text, truth};
@@ -67,6 +67,7 @@ pub fn validate(pod: &Value) -> Vec<FieldError> {
     ephemeral::validate(pod, &volume_names, &mut errors);
     dns(pod, &mut errors);
     tolerations(pod, &mut errors);
+    scheduling::validate(pod, &mut errors);
     security::validate(pod, &mut errors);
     identity(pod, &mut errors);
     errors.list

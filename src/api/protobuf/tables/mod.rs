@@ -12,6 +12,7 @@ mod core;
 mod discovery;
 mod meta;
 mod pod;
+mod policies;
 mod storage;
 mod volume;
 
@@ -28,11 +29,13 @@ pub fn kind(api_version: &str, kind: &str) -> Option<&'static Message> {
         ("v1", "ConfigMap") => &core::ConfigMap,
         ("v1", "Endpoints") => &discovery::Endpoints,
         ("v1", "Event") => &core::Event,
+        ("v1", "LimitRange") => &policies::LimitRange,
         ("v1", "Namespace") => &core::Namespace,
         ("v1", "Node") => &core::Node,
         ("v1", "PersistentVolume") => &storage::PersistentVolume,
         ("v1", "PersistentVolumeClaim") => &storage::PersistentVolumeClaim,
         ("v1", "Pod") => &pod::Pod,
+        ("v1", "ResourceQuota") => &policies::ResourceQuota,
         ("v1", "Secret") => &core::Secret,
         ("v1", "Service") => &core::Service,
         ("v1", "ServiceAccount") => &core::ServiceAccount,
@@ -44,12 +47,22 @@ pub fn kind(api_version: &str, kind: &str) -> Option<&'static Message> {
         }
         ("authorization.k8s.io/v1", "SelfSubjectAccessReview") => &access::SelfSubjectAccessReview,
         ("authorization.k8s.io/v1", "SelfSubjectRulesReview") => &access::SelfSubjectRulesReview,
+        ("autoscaling/v1", "HorizontalPodAutoscaler") => &policies::HorizontalPodAutoscalerV1,
+        ("autoscaling/v2", "HorizontalPodAutoscaler") => &policies::HorizontalPodAutoscaler,
+        ("coordination.k8s.io/v1", "Lease") => &policies::Lease,
         ("discovery.k8s.io/v1", "EndpointSlice") => &discovery::EndpointSlice,
+        ("events.k8s.io/v1", "Event") => &policies::Event,
+        ("networking.k8s.io/v1", "Ingress") => &policies::Ingress,
+        ("networking.k8s.io/v1", "IngressClass") => &policies::IngressClass,
+        ("networking.k8s.io/v1", "NetworkPolicy") => &policies::NetworkPolicy,
+        ("policy/v1", "Eviction") => &policies::Eviction,
+        ("policy/v1", "PodDisruptionBudget") => &policies::PodDisruptionBudget,
         ("rbac.authorization.k8s.io/v1", "ClusterRole") => &access::ClusterRole,
         ("rbac.authorization.k8s.io/v1", "Role") => &access::Role,
         ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding" | "RoleBinding") => {
             &access::RoleBinding
         }
+        ("scheduling.k8s.io/v1", "PriorityClass") => &policies::PriorityClass,
         ("storage.k8s.io/v1", "StorageClass") => &storage::StorageClass,
         _ => return None,
     })

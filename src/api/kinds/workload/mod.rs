@@ -1,0 +1,100 @@
+//! Kinds that hold a pod template, and the revisions that remember one.
+//!
+//! For: the registry's strategies of apps, batch, ReplicationController and PodTemplate. What comes in and goes out: see
+//! `Strategy`. Invariants: a template passes the pod's own validation, so what no pod may use is refused at once.
+//! Never knows about controllers or which pods there are.
+
+mod defaults;
+mod validate;
+
+use super::status::{keep_status, only_status, put};
+use super::{FieldError, Strategy, metadata, pod};
+use crate::object::access::integer;
+use serde_json::{Value, json};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Workload {
+    Revision,
+    DaemonSet,
+    Deployment,
+    ReplicaSet,
+    StatefulSet,
+    CronJob,
+    Job,
+    PodTemplate,
+    ReplicationController,
+}
+
+impl Workload {
+    /// Where the kind has its pod template: JSON pointer and field path.
+    fn template(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Workload::Revision => None,
+            Workload::PodTemplate => Some(("/template", "template")),
+            Workload::CronJob => Some((
+                "/spec/jobTemplate/spec/template",
+                "spec.jobTemplate.spec.template",
+            )),
+            _ => Some(("/spec/template", "spec.template")),
+        }
+    }
+
+    fn has_status(self) -> bool {
+        !matches!(self, Workload::Revision | Workload::PodTemplate)
+    }
+}
+
+impl Strategy for Workload {
+    fn default(&self, object: &mut Value) {
+        super::check::quantities_to_text(object);
+        if let Some(template) = self.template().and_then(|(at, _)| object.pointer_mut(at)) {
+            pod::complete_template(template);
+        }
+        defaults::apply(*self, object);
+    }
+
+    fn prepare_create(&self, object: &mut Value) {
+        if !self.has_status() {
+            return;
+        }
+        put(object, "status", json!({}));
+        if let Some(metadata) = object.get_mut("metadata") {
+            put(metadata, "generation", 1.into());
+        }
+        if *self == Workload::Job {
+            defaults::generate_selector(object);
+        }
+    }
+
+    fn prepare_update(&self, old: &Value, object: &mut Value) {
+        if !self.has_status() {
+            return;
+        }
+        keep_status(old, object);
+        let changed = i64::from(old["spec"] != object["spec"]);
+        let generation = integer(old, "/metadata/generation").saturating_add(changed);
+        if let Some(metadata) = object.get_mut("metadata") {
+            put(metadata, "generation", generation.into());
+        }
+    }
+
+    fn prepare_status_update(&self, old: &Value, object: &mut Value) {
+        only_status(old, object);
+    }
+
+    fn validate(&self, object: &Value) -> Vec<FieldError> {
+        let mut errors = validate::validate(*self, object);
+        if let Some((pointer, path)) = self.template() {
+            let missing = Value::Null;
+            let template = object.pointer(pointer).unwrap_or(&missing);
+            errors.extend(pod::validate_template(template, path));
+        }
+        errors
+    }
+
+    fn validate_update(&self, old: &Value, object: &Value) -> Vec<FieldError> {
+        let mut errors = metadata::validate_update(old, object);
+        errors.extend(validate::update(*self, old, object));
+        errors
+    }
+}

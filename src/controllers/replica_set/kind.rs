@@ -1,0 +1,79 @@
+//! What tells a ReplicaSet from a ReplicationController: where they stand, and how they are written.
+
+use crate::controllers::world::{Change, Key, Table, Watched, World};
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::Resource;
+use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetSpec, ReplicaSetStatus};
+use k8s_openapi::api::core::v1::ReplicationController;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use serde::Deserialize;
+use std::borrow::Cow;
+
+/// Controllers of the two kinds.
+pub type Sets = super::Replicas<ReplicaSet>;
+pub type Controllers = super::Replicas<ReplicationController>;
+
+/// A kind that keeps a number of pods.
+pub trait Replicated: Watched + Resource<Scope = NamespaceResourceScope> {
+    const CONTROLLER: &'static str;
+
+    fn table(world: &World) -> &Table<Self>;
+    /// The object, if the change is one of this kind.
+    fn changed(change: &Change) -> Option<Key>;
+    /// As a ReplicaSet.
+    fn view(&self) -> Cow<'_, ReplicaSet>;
+}
+
+impl Replicated for ReplicaSet {
+    const CONTROLLER: &'static str = "replicaset-controller";
+
+    fn table(world: &World) -> &Table<ReplicaSet> {
+        &world.replica_sets
+    }
+
+    fn changed(change: &Change) -> Option<Key> {
+        match change {
+            Change::ReplicaSet(diff) => diff.key(),
+            _ => None,
+        }
+    }
+
+    fn view(&self) -> Cow<'_, ReplicaSet> {
+        Cow::Borrowed(self)
+    }
+}
+
+impl Replicated for ReplicationController {
+    const CONTROLLER: &'static str = "replication-controller";
+
+    fn table(world: &World) -> &Table<ReplicationController> {
+        &world.replication_controllers
+    }
+
+    fn changed(change: &Change) -> Option<Key> {
+        match change {
+            Change::ReplicationController(diff) => diff.key(),
+            _ => None,
+        }
+    }
+
+    fn view(&self) -> Cow<'_, ReplicaSet> {
+        let spec = self.spec.clone().unwrap_or_default();
+        let spec = ReplicaSetSpec {
+            min_ready_seconds: spec.min_ready_seconds,
+            replicas: spec.replicas,
+            selector: LabelSelector {
+                match_labels: spec.selector,
+                ..LabelSelector::default()
+            },
+            template: spec.template,
+        };
+        // Field by field the same.
+        let status = serde_json::json!(self.status);
+        Cow::Owned(ReplicaSet {
+            metadata: self.metadata.clone(),
+            spec,
+            status: ReplicaSetStatus::deserialize(&status).ok(),
+        })
+    }
+}

@@ -1,0 +1,163 @@
+//! Those who act beside the controllers: kubelets and the scheduler, as far as the API sees them.
+
+use crate::client::Client;
+use crate::object::access::{integer, list, present, text};
+use http::Method;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+pub const NODES: &[&str] = &["n1", "n2", "n3"];
+
+/// What becomes of a pod that runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    Well,
+    /// It ends badly: its containers if they may end, the whole pod (evicted) otherwise.
+    Badly,
+}
+
+async fn pods(client: &Client) -> Vec<Value> {
+    let answer = client
+        .send_value(Method::GET, "/api/v1/pods", None)
+        .await
+        .unwrap();
+    list(&answer, "/items").to_vec()
+}
+
+fn path(pod: &Value) -> String {
+    format!(
+        "/api/v1/namespaces/{}/pods/{}",
+        text(pod, "/metadata/namespace"),
+        text(pod, "/metadata/name")
+    )
+}
+
+fn is_bound(pod: &Value) -> bool {
+    !text(pod, "/spec/nodeName").is_empty()
+}
+
+/// One of the pods that have a node goes one step on.
+pub async fn kubelet(client: &Client, index: usize, fate: Fate, clock: Timestamp) {
+    let bound: Vec<Value> = pods(client).await.into_iter().filter(is_bound).collect();
+    if !bound.is_empty() {
+        advance(client, &bound[index % bound.len()], fate, clock).await;
+    }
+}
+
+/// One of the pods without a node gets one.
+pub async fn schedule(client: &Client, index: usize) {
+    let waiting: Vec<Value> = pods(client)
+        .await
+        .into_iter()
+        .filter(|pod| !is_bound(pod) && !present(pod, "/metadata/deletionTimestamp"))
+        .collect();
+    if !waiting.is_empty() {
+        bind(client, &waiting[index % waiting.len()], index).await;
+    }
+}
+
+/// Everybody does what there is to do. False: nothing was.
+pub async fn work(client: &Client, clock: Timestamp) -> bool {
+    let mut moved = false;
+    for (index, pod) in pods(client).await.iter().enumerate() {
+        moved |= if is_bound(pod) {
+            advance(client, pod, Fate::Well, clock).await
+        } else {
+            !present(pod, "/metadata/deletionTimestamp") && bind(client, pod, index).await
+        };
+    }
+    moved
+}
+
+async fn bind(client: &Client, pod: &Value, index: usize) -> bool {
+    if !list(pod, "/spec/schedulingGates").is_empty() {
+        return false;
+    }
+    // A pod of a DaemonSet says itself where it belongs.
+    let own = text(
+        pod,
+        "/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms/0/matchFields/0/values/0",
+    );
+    let node = if own.is_empty() {
+        NODES[index % NODES.len()]
+    } else {
+        own
+    };
+    let binding = json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": text(pod, "/metadata/name")},
+        "target": {"kind": "Node", "name": node}});
+    let path = format!("{}/binding", path(pod));
+    let content = Some(("application/json", &binding));
+    client
+        .send_value(Method::POST, &path, content)
+        .await
+        .is_ok()
+}
+
+/// What the pod's kubelet does next, if anything.
+async fn advance(client: &Client, pod: &Value, fate: Fate, clock: Timestamp) -> bool {
+    let phase = text(pod, "/status/phase");
+    let over = matches!(phase, "Succeeded" | "Failed");
+    let may_end = text(pod, "/spec/restartPolicy") != "Always";
+    let next = if present(pod, "/metadata/deletionTimestamp") {
+        if over || phase == "Pending" {
+            let options = json!({"gracePeriodSeconds": 0,
+                "preconditions": {"uid": text(pod, "/metadata/uid")}});
+            let deleted = client
+                .send_value(
+                    Method::DELETE,
+                    &path(pod),
+                    Some(("application/json", &options)),
+                )
+                .await;
+            // A finalizer may still hold it, once its end is written.
+            return deleted.is_ok() && list(pod, "/metadata/finalizers").is_empty();
+        }
+        "Failed"
+    } else {
+        match phase {
+            "Running" if fate == Fate::Badly => "Failed",
+            "Running" if may_end => "Succeeded",
+            "Pending" | "" => "Running",
+            _ => return false,
+        }
+    };
+    let status = status(pod, next, clock);
+    let content = Some(("application/merge-patch+json", &status));
+    let path = format!("{}/status", path(pod));
+    client
+        .send_value(Method::PATCH, &path, content)
+        .await
+        .is_ok()
+}
+
+fn status(pod: &Value, phase: &str, clock: Timestamp) -> Value {
+    let at = clock.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let ready = phase == "Running";
+    let word = if ready { "True" } else { "False" };
+    let code = i64::from(phase == "Failed");
+    let containers: Vec<Value> = list(pod, "/spec/containers")
+        .iter()
+        .map(|container| {
+            let state = if ready {
+                json!({"running": {"startedAt": at}})
+            } else {
+                json!({"terminated": {"exitCode": code, "startedAt": at, "finishedAt": at}})
+            };
+            json!({"name": text(container, "/name"), "image": text(container, "/image"), "imageID": "", "ready": ready,
+                "restartCount": 0, "state": state})
+        })
+        .collect();
+    let condition = |kind: &str| json!({"type": kind, "status": word, "lastTransitionTime": at});
+    let revision = integer(pod, "/metadata/generation");
+    json!({
+        "metadata": {"uid": text(pod, "/metadata/uid")},
+        "status": {
+            "phase": phase, "observedGeneration": revision, "startTime": at, "containerStatuses": containers,
+            "podIP": "10.42.0.9", "podIPs": [{"ip": "10.42.0.9"}],
+            "conditions": [
+                {"type": "PodScheduled", "status": "True", "lastTransitionTime": at},
+                condition("Initialized"), condition("ContainersReady"), condition("Ready"),
+            ],
+        },
+    })
+}
