@@ -17,6 +17,7 @@ mod ephemeral;
 mod eviction;
 mod full_disk;
 mod garbage;
+mod health;
 mod hooks;
 mod identity;
 mod image_loss;
@@ -25,8 +26,10 @@ mod jobs;
 mod lifecycle;
 mod log_flood;
 mod logs;
+mod manifests;
 mod mounts;
 mod outcomes;
+mod own_spaces;
 mod port_forward;
 mod probe_servers;
 mod probes;
@@ -91,12 +94,14 @@ fn main() -> ExitCode {
         ("images", images::TESTS),
         ("image_loss", image_loss::TESTS),
         ("security", security::TESTS),
+        ("own_spaces", own_spaces::TESTS),
         ("identity", identity::TESTS),
         ("adoption", adoption::TESTS),
         ("reboot", reboot::TESTS),
         ("refusals", refusals::TESTS),
         ("service_accounts", service_accounts::TESTS),
         ("probes", probes::TESTS),
+        ("health", health::TESTS),
         ("outcomes", outcomes::TESTS),
         ("crashes", crashes::TESTS),
         ("endurance", endurance::TESTS),

@@ -68,7 +68,9 @@ fn device_filter(root: &Path, mounts: &str) -> DeviceFilter {
     let controller = mounts.lines().any(|line| {
         let mut fields = line.split_whitespace().skip(2);
         fields.next() == Some("cgroup")
-            && fields.next().is_some_and(|o| o.split(',').any(|o| o == "devices"))
+            && fields
+                .next()
+                .is_some_and(|o| o.split(',').any(|o| o == "devices"))
     });
     if controller {
         return DeviceFilter::Controller;
@@ -205,7 +207,9 @@ fn inotify(facts: &Isolation) -> Check {
     Check::new(
         Level::Warn,
         what,
-        format!("{how}: programs in pods may fail with \"too many open files\" or \"no space left on device\""),
+        format!(
+            "{how}: programs in pods may fail with \"too many open files\" or \"no space left on device\""
+        ),
         "sysctl -w fs.inotify.max_user_instances=512 fs.inotify.max_user_watches=65536, and the same in /etc/sysctl.d",
     )
 }
@@ -246,14 +250,78 @@ mod tests {
                 .all(|check| check.level == Level::Ok)
         );
         let cases: [(&str, Level, &str, Isolation); 8] = [
-            ("seccomp", Level::Fail, "CONFIG_SECCOMP_FILTER", Isolation { seccomp: Some(false), ..good.clone() }),
-            ("seccomp", Level::Warn, "nothing to do", Isolation { seccomp: None, ..good.clone() }),
-            ("user namespaces", Level::Warn, "user.max_user_namespaces", Isolation { user_namespaces_max: Some(0), ..good.clone() }),
-            ("user namespaces", Level::Warn, "CONFIG_USER_NS", Isolation { user_namespaces_max: None, ..good.clone() }),
-            ("device filter", Level::Warn, "CONFIG_CGROUP_BPF", Isolation { device_filter: DeviceFilter::Missing, ..good.clone() }),
-            ("inotify", Level::Warn, "max_user_instances=512", Isolation { inotify_instances_max: Some(16), ..good.clone() }),
-            ("inotify", Level::Warn, "max_user_watches=65536", Isolation { inotify_watches_max: Some(1024), ..good.clone() }),
-            ("AppArmor", Level::Ok, "", Isolation { apparmor: false, ..good.clone() }),
+            (
+                "seccomp",
+                Level::Fail,
+                "CONFIG_SECCOMP_FILTER",
+                Isolation {
+                    seccomp: Some(false),
+                    ..good.clone()
+                },
+            ),
+            (
+                "seccomp",
+                Level::Warn,
+                "nothing to do",
+                Isolation {
+                    seccomp: None,
+                    ..good.clone()
+                },
+            ),
+            (
+                "user namespaces",
+                Level::Warn,
+                "user.max_user_namespaces",
+                Isolation {
+                    user_namespaces_max: Some(0),
+                    ..good.clone()
+                },
+            ),
+            (
+                "user namespaces",
+                Level::Warn,
+                "CONFIG_USER_NS",
+                Isolation {
+                    user_namespaces_max: None,
+                    ..good.clone()
+                },
+            ),
+            (
+                "device filter",
+                Level::Warn,
+                "CONFIG_CGROUP_BPF",
+                Isolation {
+                    device_filter: DeviceFilter::Missing,
+                    ..good.clone()
+                },
+            ),
+            (
+                "inotify",
+                Level::Warn,
+                "max_user_instances=512",
+                Isolation {
+                    inotify_instances_max: Some(16),
+                    ..good.clone()
+                },
+            ),
+            (
+                "inotify",
+                Level::Warn,
+                "max_user_watches=65536",
+                Isolation {
+                    inotify_watches_max: Some(1024),
+                    ..good.clone()
+                },
+            ),
+            (
+                "AppArmor",
+                Level::Ok,
+                "",
+                Isolation {
+                    apparmor: false,
+                    ..good.clone()
+                },
+            ),
         ];
         for (what, level, mend, facts) in cases {
             let checks = judge(&facts, new, Some("ext4"));
@@ -286,7 +354,10 @@ mod tests {
         let nothing = gather(dir.path(), "");
         assert_eq!(nothing, Isolation::default());
         for (path, text) in [
-            ("proc/sys/kernel/seccomp/actions_avail", "kill errno allow\n"),
+            (
+                "proc/sys/kernel/seccomp/actions_avail",
+                "kill errno allow\n",
+            ),
             ("proc/sys/user/max_user_namespaces", "5\n"),
             ("proc/sys/fs/inotify/max_user_instances", "128\n"),
             ("proc/sys/fs/inotify/max_user_watches", "much\n"),

@@ -159,7 +159,9 @@ impl Keyring {
         let store = Some(config.creds_store).filter(|s| !s.is_empty() && config.auths.is_empty());
         self.helped.extend(helped);
         self.add_all(config.auths)?;
-        first.or(store).map_or(Ok(()), |helper| Err(KeyringError::Helper(helper)))
+        first
+            .or(store)
+            .map_or(Ok(()), |helper| Err(KeyringError::Helper(helper)))
     }
 
     /// The credential helper that docker would ask about `repository` at `host`.
@@ -448,7 +450,11 @@ mod tests {
         assert_eq!(keyring.lookup("r.example", "x").len(), 1);
         // Where nobody has logged in there is nothing to refuse but the store itself.
         let mut keyring = Keyring::default();
-        assert!(keyring.add_docker_config(br#"{"credsStore": "pass"}"#).is_err());
+        assert!(
+            keyring
+                .add_docker_config(br#"{"credsStore": "pass"}"#)
+                .is_err()
+        );
         assert!(keyring.add_docker_config(br#"{"auths": {}}"#).is_ok());
         assert_eq!(keyring.helper("docker.io", "x"), None);
     }

@@ -3,8 +3,8 @@
 
 use super::decide::init_failed;
 use super::health::is_started;
-use super::restart::wants;
 use super::record::Run;
+use super::restart::wants;
 use super::state::{PodState, containers, is_sidecar};
 use k8s_openapi::api::core::v1::Pod;
 

@@ -5,9 +5,9 @@ use super::decide::crash_wait;
 use super::ephemeral;
 use super::health::{is_ready, is_started};
 use super::phase::{Phase, phase, reported};
+use super::record::{Ended, ImageState, RESTARTING_ALL, RESTARTING_ALL_MESSAGE, Record, Run};
 use super::resize;
 use super::restart::wants;
-use super::record::{Ended, ImageState, RESTARTING_ALL, RESTARTING_ALL_MESSAGE, Record, Run};
 use super::state::{PodState, Sandbox, containers, is_sidecar};
 use k8s_openapi::api::core::v1::{
     Container, ContainerState, ContainerStateRunning, ContainerStateTerminated,
