@@ -12,9 +12,20 @@ use tokio::sync::Semaphore;
 /// Images under this name are made by the node itself; there is no registry to ask, whatever the pull policy.
 const BUILT_IN_PREFIX: &str = "coracle.local/";
 
+/// How a container comes by its image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    Pulled,
+    /// It was here, and the pod may use it.
+    Present,
+    /// It was here for others, and the pod's policy forbids asking for it.
+    Never,
+}
+
 /// What a pull came to.
 #[derive(Debug, Clone)]
 pub struct Pulled {
+    pub way: Way,
     pub result: Result<Image, String>,
     /// Download alone, and with the time in the queue.
     pub took: Duration,
@@ -84,6 +95,7 @@ impl Puller {
                 .await
                 .map_err(|e| e.to_string());
             Pulled {
+                way: Way::Pulled,
                 result,
                 took: began.elapsed(),
                 took_with_wait: asked.elapsed(),
@@ -162,9 +174,7 @@ pub fn need(images: &Images, container: &Container) -> Need {
     };
     match (pull_policy(container), found) {
         ("Never", None) => Need::Never(match lost {
-            None => {
-                format!("Container image \"{reference}\" is not present with pull policy of Never")
-            }
+            None => never(reference),
             Some(lost) => lost,
         }),
         ("Always", found) if !built_in || found.is_none() => Need::Pull { lost },
@@ -173,7 +183,12 @@ pub fn need(images: &Images, container: &Container) -> Need {
     }
 }
 
-fn pull_policy(container: &Container) -> &str {
+/// Upstream's words.
+pub fn never(reference: &str) -> String {
+    format!("Container image \"{reference}\" is not present with pull policy of Never")
+}
+
+pub fn pull_policy(container: &Container) -> &str {
     if let Some(policy) = container.image_pull_policy.as_deref() {
         return policy;
     }
