@@ -14,7 +14,6 @@
 //!
 //! Layout of the directory: `layers/`, `l/` (short links), `images/`, `names.json`, `tmp/`; see `layers` and `records`.
 
-mod access;
 mod archive;
 mod compat32;
 mod decompress;

@@ -3,7 +3,6 @@
 //! `images/<hex of id>.json` describes an image; `names.json` maps every full name, tag or digest form, to an image.
 //! A name moves from one image to another with one rename. An image is written before its names and removed after them.
 
-use super::access::Access;
 use super::digest::Digest;
 use super::durable::{replace, sync_parent};
 use super::layers::listing;
@@ -23,9 +22,6 @@ struct Record {
     layers: Vec<String>,
     size_bytes: u64,
     config: ImageConfig,
-    /// Absent where nobody ever pulled it for a pod.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    access: Option<Access>,
 }
 
 /// The records, in memory and on disk.
@@ -103,7 +99,6 @@ impl Records {
                 layers: layers.iter().map(Digest::to_string).collect(),
                 size_bytes,
                 config,
-                access: None,
             };
             replace(&self.record_path(id), &to_json(&record)?)?;
             self.images.insert(id.to_owned(), record);
@@ -142,24 +137,6 @@ impl Records {
     pub fn remove_name(&mut self, name: &str) -> Result<(), ImageError> {
         self.names.remove(name);
         self.save_names()
-    }
-
-    /// Who may use an image; `None`: nobody was ever asked.
-    pub fn access(&self, id: &str) -> Option<&Access> {
-        self.images.get(id)?.access.as_ref()
-    }
-
-    /// Notes who may use an image. Writes nothing where nothing changes.
-    pub fn set_access(&mut self, id: &str, access: Access) -> Result<(), ImageError> {
-        let path = self.record_path(id);
-        let Some(record) = self.images.get_mut(id) else {
-            return Ok(());
-        };
-        if record.access.as_ref() == Some(&access) {
-            return Ok(());
-        }
-        record.access = Some(access);
-        replace(&path, &to_json(record)?)
     }
 
     /// Forgets an image and all its names.

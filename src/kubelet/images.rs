@@ -12,20 +12,9 @@ use tokio::sync::Semaphore;
 /// Images under this name are made by the node itself; there is no registry to ask, whatever the pull policy.
 const BUILT_IN_PREFIX: &str = "coracle.local/";
 
-/// How a container comes by its image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
-    Pulled,
-    /// It was here, and the pod may use it.
-    Present,
-    /// It was here for others, and the pod's policy forbids asking for it.
-    Never,
-}
-
 /// What a pull came to.
 #[derive(Debug, Clone)]
 pub struct Pulled {
-    pub way: Way,
     pub result: Result<Image, String>,
     /// Download alone, and with the time in the queue.
     pub took: Duration,
@@ -95,7 +84,6 @@ impl Puller {
                 .await
                 .map_err(|e| e.to_string());
             Pulled {
-                way: Way::Pulled,
                 result,
                 took: began.elapsed(),
                 took_with_wait: asked.elapsed(),
@@ -174,7 +162,9 @@ pub fn need(images: &Images, container: &Container) -> Need {
     };
     match (pull_policy(container), found) {
         ("Never", None) => Need::Never(match lost {
-            None => never(reference),
+            None => {
+                format!("Container image \"{reference}\" is not present with pull policy of Never")
+            }
             Some(lost) => lost,
         }),
         ("Always", found) if !built_in || found.is_none() => Need::Pull { lost },
@@ -183,12 +173,7 @@ pub fn need(images: &Images, container: &Container) -> Need {
     }
 }
 
-/// Upstream's words.
-pub fn never(reference: &str) -> String {
-    format!("Container image \"{reference}\" is not present with pull policy of Never")
-}
-
-pub fn pull_policy(container: &Container) -> &str {
+fn pull_policy(container: &Container) -> &str {
     if let Some(policy) = container.image_pull_policy.as_deref() {
         return policy;
     }

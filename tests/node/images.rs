@@ -321,45 +321,6 @@ fn pull_secrets_let_a_pod_in_and_a_missing_one_is_told() {
     });
     assert!(told, "{}", kubectl(&["get", "events"]).stdout);
     assert!(!node.log().contains("secret\":\"") && !node.log().contains("tester:secret"));
-
-    // Now that it is here, it is still only for those who could have pulled it.
-    let secret = "  imagePullSecrets: [{name: regcred}]\n";
-    let waiting = "{.status.containerStatuses[0].state.waiting.reason}";
-    for (name, policy, secrets, path, expected) in [
-        (
-            "holder",
-            "IfNotPresent",
-            secret,
-            "{.status.phase}",
-            "Succeeded",
-        ),
-        (
-            "holder-never",
-            "Never",
-            secret,
-            "{.status.phase}",
-            "Succeeded",
-        ),
-        ("stranger", "IfNotPresent", "", waiting, "ImagePullBackOff"),
-        ("stranger-never", "Never", "", waiting, "ErrImageNeverPull"),
-    ] {
-        let pod = cat_pod(name, &image, policy, secrets);
-        node.kubectl_input(&["-n", namespace_name, "apply", "-f", "-"], &pod)
-            .must();
-        node.wait_for(namespace_name, &format!("pod/{name}"), path, expected);
-    }
-    let message = "{.status.containerStatuses[0].state.waiting.message}";
-    assert_eq!(
-        node.value(namespace_name, "pod/stranger-never", message),
-        format!("Container image \"{image}\" is not present with pull policy of Never")
-    );
-    let told = eventually(|| {
-        let about = "--field-selector=involvedObject.name=holder";
-        kubectl(&["get", "events", about])
-            .stdout
-            .contains("already present on machine")
-    });
-    assert!(told, "{}", kubectl(&["get", "events"]).stdout);
     kubectl(&["delete", "pods", "--all"]).must();
     node.coracle(&["image", "rm", &image]).must();
 }

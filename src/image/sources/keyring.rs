@@ -2,11 +2,10 @@
 //! <https://kubernetes.io/docs/concepts/containers/images/#config-json>
 
 use super::glob;
-use crate::image::reference::Name;
 use base64::Engine as _;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 /// Most bytes of a docker configuration; Kubernetes holds Secrets to 1 MiB.
 const DOCUMENT_BYTES_MAX: usize = 1024 * 1024;
@@ -125,24 +124,6 @@ impl Keyring {
             }
         }
         hasher.finalize().into()
-    }
-
-    /// One mark per credential that fits `name`: tells them apart, and is of no use for any other image.
-    pub fn marks(&self, image_id: &str, name: &Name) -> Vec<String> {
-        let of = |credentials: Credentials| {
-            let mark = Keyring::of(credentials).fingerprint();
-            let mut hasher = Sha256::new();
-            hasher.update(image_id.as_bytes());
-            hasher.update(mark);
-            let bytes: [u8; 32] = hasher.finalize().into();
-            bytes.iter().fold(String::new(), |mut text, byte| {
-                // Writing to a String cannot fail.
-                let _ = write!(text, "{byte:02x}");
-                text
-            })
-        };
-        let found = self.lookup(name.registry(), name.path());
-        found.into_iter().map(of).collect()
     }
 
     /// Adds docker's `config.json`, also the value of `.dockerconfigjson`. Credential helpers are programs of the user who

@@ -1,15 +1,14 @@
 //! The image a container's next run needs.
 
 use super::CONFIG_RETRY_MS;
-use crate::image::{Image, Keyring};
+use crate::image::Keyring;
 use crate::kubelet::Context;
 use crate::kubelet::events::Kind;
-use crate::kubelet::images::{Need, Pulled, Way, keyring, need, never, pull_policy};
+use crate::kubelet::images::{Need, Pulled, keyring, need};
 use crate::kubelet::now_ms;
 use crate::kubelet::pod::record::ImageState;
 use crate::kubelet::worker::Worker;
 use k8s_openapi::api::core::v1::{Container, Pod, Secret};
-use std::time::Duration;
 
 impl Worker {
     pub(in crate::kubelet) fn ensure_image(&mut self, name: &str) {
@@ -26,20 +25,7 @@ impl Worker {
             failed_ms: now_ms,
             retry_ms: now_ms + CONFIG_RETRY_MS,
         };
-        // What this very pod has been given before needs no other look.
-        let known = |id: &str| self.images.get(name).is_some_and(|had| had.id == id);
         let (image_state, event) = match need {
-            Need::Present(image)
-                if self.ctx.puller.images().is_held(&image.id) && !known(&image.id) =>
-            {
-                let task = self.obtain(name, init, container, Some(*image));
-                self.pulls.spawn(task);
-                if let Some(record) = self.state.containers.get_mut(name) {
-                    record.image_state = ImageState::Pulling;
-                    record.spec_image = reference;
-                }
-                return;
-            }
             Need::Present(image) => {
                 self.images.insert(name.to_string(), *image);
                 let message = format!("Container image \"{reference}\" already present on machine");
@@ -49,8 +35,8 @@ impl Worker {
                 if let Some(lost) = lost {
                     self.event(about, Kind::Warning, "InspectFailed", lost);
                 }
-                let task = self.obtain(name, init, container, None);
-                self.pulls.spawn(task);
+                let pull = self.pull(name.to_string(), &container);
+                self.pulls.spawn(pull);
                 let message = format!("Pulling image \"{reference}\"");
                 (ImageState::Pulling, (Kind::Normal, "Pulling", message))
             }
@@ -81,17 +67,17 @@ impl Worker {
         }
     }
 
-    fn obtain(
+    fn pull(
         &self,
-        name: &str,
-        init: bool,
-        container: Container,
-        present: Option<Image>,
+        name: String,
+        container: &Container,
     ) -> impl Future<Output = (String, Pulled)> + Send + use<> {
-        let (ctx, pod, name) = (self.ctx.clone(), self.pod.clone(), name.to_string());
+        let reference = container.image.clone().unwrap_or_default();
+        let ctx = self.ctx.clone();
+        let pod = self.pod.clone();
         async move {
-            let about = Some((init, name.as_str()));
-            let pulled = obtain(&ctx, &pod, about, &container, present).await;
+            let keyring = keyring_of(&ctx, &pod).await;
+            let pulled = ctx.puller.pull(&reference, keyring).await;
             (name, pulled)
         }
     }
@@ -117,27 +103,6 @@ impl Worker {
         let reference = container.image.as_deref().unwrap_or_default();
         let now_ms = now_ms();
         match pulled.result {
-            Ok(image) if pulled.way == Way::Present => {
-                let message = format!("Container image \"{reference}\" already present on machine");
-                self.event(about, Kind::Normal, "Pulled", message);
-                self.images.insert(name.to_string(), image);
-                if let Some(record) = self.state.containers.get_mut(name) {
-                    record.image_state = ImageState::Ready;
-                }
-            }
-            Err(message) if pulled.way == Way::Never => {
-                let reason = "ErrImageNeverPull";
-                self.event(about, Kind::Warning, reason, message.clone());
-                self.event(about, Kind::Warning, "Failed", format!("Error: {reason}"));
-                if let Some(record) = self.state.containers.get_mut(name) {
-                    record.image_state = ImageState::Failed {
-                        reason,
-                        message,
-                        failed_ms: now_ms,
-                        retry_ms: now_ms + CONFIG_RETRY_MS,
-                    };
-                }
-            }
             Ok(image) => {
                 let message = format!(
                     "Successfully pulled image \"{reference}\" in {} ({} including waiting). Image size: {} bytes.",
@@ -180,46 +145,8 @@ impl Worker {
     }
 }
 
-/// The image as this pod may have it: as it is here where the pod's credentials are known to suffice, or from its
-/// registry. `present`: it is here, but not for everybody.
-pub(super) async fn obtain(
-    ctx: &Context,
-    pod: &Pod,
-    about: Option<(bool, &str)>,
-    container: &Container,
-    present: Option<Image>,
-) -> Pulled {
-    let reference = container.image.as_deref().unwrap_or_default();
-    let keyring = keyring_of(ctx, pod).await;
-    let images = ctx.puller.images();
-    if let Some(image) = present {
-        let here = |way, result| Pulled {
-            way,
-            result,
-            took: Duration::ZERO,
-            took_with_wait: Duration::ZERO,
-        };
-        if images.may_use(reference, &image.id, &keyring) {
-            return here(Way::Present, Ok(image));
-        }
-        if pull_policy(container) == "Never" {
-            return here(Way::Never, Err(never(reference)));
-        }
-        let message = format!("Pulling image \"{reference}\"");
-        ctx.recorder
-            .pod(pod, about, Kind::Normal, "Pulling", message);
-    }
-    let pulled = ctx.puller.pull(reference, keyring.clone()).await;
-    if let Ok(image) = &pulled.result
-        && let Err(error) = images.pulled_with(reference, &image.id, &keyring)
-    {
-        tracing::warn!(image = reference, %error, "who may use the image is not noted");
-    }
-    pulled
-}
-
 /// What the pod's `imagePullSecrets` hold. A missing one is told in upstream's words.
-async fn keyring_of(ctx: &Context, pod: &Pod) -> Keyring {
+pub(super) async fn keyring_of(ctx: &Context, pod: &Pod) -> Keyring {
     let (secrets, mut missing) = pull_secrets(&ctx.client, pod).await;
     let (keyring, unreadable) = keyring(&secrets);
     missing.extend(unreadable);

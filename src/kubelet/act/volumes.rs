@@ -3,7 +3,7 @@
 use super::retry_ms;
 use crate::image::Image;
 use crate::kubelet::events::Kind;
-use crate::kubelet::images::{Need, Way, need};
+use crate::kubelet::images::{Need, need};
 use crate::kubelet::now_ms;
 use crate::kubelet::pod::state::Volumes;
 use crate::kubelet::spec::volumes::{Found, Plan, holds_files, plan};
@@ -139,20 +139,17 @@ impl Worker {
             image_pull_policy: pull_policy.map(str::to_string),
             ..Container::default()
         };
-        let images = self.ctx.puller.images();
-        let present = match need(images, &as_container) {
-            Need::Present(image) if !images.is_held(&image.id) => return Ok(*image),
-            Need::Present(image) => Some(*image),
-            Need::Invalid(message) | Need::Never(message) | Need::Broken(message) => {
-                return Err(message);
+        match need(self.ctx.puller.images(), &as_container) {
+            Need::Present(image) => Ok(*image),
+            Need::Invalid(message) | Need::Never(message) | Need::Broken(message) => Err(message),
+            Need::Pull { .. } => {
+                let keyring = super::image::keyring_of(&self.ctx, pod).await;
+                let pulled = self.ctx.puller.pull(reference, keyring).await;
+                pulled
+                    .result
+                    .map_err(|e| format!("failed to pull and unpack image \"{reference}\": {e}"))
             }
-            Need::Pull { .. } => None,
-        };
-        let pulled = super::image::obtain(&self.ctx, pod, None, &as_container, present).await;
-        pulled.result.map_err(|e| match pulled.way {
-            Way::Never => e,
-            _ => format!("failed to pull and unpack image \"{reference}\": {e}"),
-        })
+        }
     }
 
     /// Brings files up to date when that is due. Returns when to come back.
