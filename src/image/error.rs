@@ -46,6 +46,14 @@ pub enum ImageError {
     },
     #[error("{path} is wrong: {why}; correct it, the next pull reads it again")]
     Sources { path: PathBuf, why: String },
+    #[error(
+        "{path} leaves the password of {registry} to the credential helper docker-credential-{helper}, which a node does not run; write an `auth` entry for it into config.json in the data directory, or give the pod an image pull secret"
+    )]
+    CredentialHelper {
+        path: PathBuf,
+        registry: String,
+        helper: String,
+    },
     #[error("the archive cannot be read: {why}; nothing of it was kept, make or copy it again")]
     Archive { why: String },
     #[error(

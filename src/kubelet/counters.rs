@@ -1,5 +1,6 @@
 //! What the kubelet counts of its own doing, for `/metrics`.
 
+use super::probes::counts::AllCounts;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -10,6 +11,7 @@ pub struct Counters {
     /// By eviction signal: as many as there are signals.
     evictions: Mutex<BTreeMap<&'static str, u64>>,
     images_removed: AtomicU64,
+    pub probes: AllCounts,
 }
 
 impl Counters {

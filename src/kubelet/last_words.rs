@@ -2,7 +2,8 @@
 //! <https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/>
 
 use super::pod::ephemeral;
-use super::pod::state::{Run, containers};
+use super::pod::record::Run;
+use super::pod::state::containers;
 use super::worker::Worker;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};

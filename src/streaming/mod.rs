@@ -9,4 +9,5 @@
 pub mod channel;
 pub mod session;
 pub mod spdy;
+pub mod stream;
 pub mod tunnel;

@@ -1,12 +1,12 @@
 //! A SPDY connection over any byte stream: one task that owns the protocol's state, and streams that others hold.
 //!
-//! A stream holds at most [`PIECES_MAX`] pieces each way. When a stream's holder does not take what came, the whole
+//! A stream holds at most [`stream::PIECES_MAX`] pieces each way. When a stream's holder does not take what came, the whole
 //! connection stops reading: peers that count no windows (Kubernetes' Go library) can be slowed down in no other way.
 
 use super::spdy::{Connection, Event, Role, SpdyError, StreamId};
+use super::stream::{self, Command, Commands, Next, Over, Piece, Receiving, Stream, next_command};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
-use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use std::collections::HashMap;
 use std::io;
@@ -20,98 +20,8 @@ const DATA_BYTES_MAX: usize = 16 * 1024;
 /// Over this nothing more is read either: then it is the peer's pings and resets that fill it. Far above the other
 /// bound, or two such sessions could wait for each other, each with data to write and neither reading.
 const OUTPUT_BYTES_MAX: usize = 64 * 1024;
-/// Pieces waiting in one direction of a stream; each is at most [`READ_BYTES`] long.
-pub const PIECES_MAX: usize = 1;
 /// Streams opened by the peer that nobody has looked at yet, and requests of ours to open one.
 pub const OPENING_MAX: usize = 8;
-
-/// What happens on the sending side of a stream.
-enum Command {
-    Data(Bytes),
-    Finish,
-}
-
-/// Data, or the peer's orderly end.
-enum Piece {
-    Data(Bytes),
-    End,
-}
-
-/// One stream. Dropping it before both sides have ended resets it.
-#[derive(Debug)]
-pub struct Stream {
-    pub headers: Vec<(String, String)>,
-    pub reader: Reader,
-    pub writer: Writer,
-}
-
-impl Stream {
-    /// A header by its name in lower case.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(found, _)| found == name)
-            .map(|(_, value)| value.as_str())
-    }
-}
-
-#[derive(Debug)]
-pub struct Reader {
-    pieces: mpsc::Receiver<Piece>,
-    ended: bool,
-}
-
-impl Reader {
-    /// The next bytes; `None` at the end, be it orderly ([`Self::is_finished`]) or not.
-    pub async fn next(&mut self) -> Option<Bytes> {
-        if self.ended {
-            return None;
-        }
-        match self.pieces.recv().await {
-            Some(Piece::Data(bytes)) => Some(bytes),
-            Some(Piece::End) => {
-                self.ended = true;
-                None
-            }
-            None => None,
-        }
-    }
-
-    /// The peer said that it has finished.
-    pub fn is_finished(&self) -> bool {
-        self.ended
-    }
-}
-
-#[derive(Debug)]
-pub struct Writer {
-    commands: mpsc::Sender<Command>,
-}
-
-/// The stream or its connection is over.
-#[derive(Debug, thiserror::Error)]
-#[error("the stream has ended")]
-pub struct Over;
-
-impl Writer {
-    /// Waits until there is room.
-    pub async fn send(&self, bytes: Bytes) -> Result<(), Over> {
-        self.commands
-            .send(Command::Data(bytes))
-            .await
-            .map_err(|_| Over)
-    }
-
-    /// Nothing more comes.
-    pub async fn finish(&self) {
-        let _ = self.commands.send(Command::Finish).await;
-    }
-
-    /// Returns when nobody will take anything any more: reset by the peer, or the connection is gone.
-    pub async fn closed(&self) {
-        self.commands.closed().await;
-    }
-}
 
 /// A stream that our side wants.
 pub struct Open {
@@ -155,35 +65,6 @@ where
     let (incoming, streams) = mpsc::channel(OPENING_MAX);
     let (opens, wanted) = mpsc::channel(OPENING_MAX);
     (streams, Opener(opens), drive(io, role, incoming, wanted))
-}
-
-/// The driver's end of a stream's [`Writer`].
-struct Commands {
-    queue: mpsc::Receiver<Command>,
-    /// Resolves when the stream is reset.
-    over: oneshot::Receiver<()>,
-}
-
-type Next = BoxFuture<'static, (StreamId, Commands, Option<Command>)>;
-
-async fn next_command(
-    id: StreamId,
-    mut commands: Commands,
-) -> (StreamId, Commands, Option<Command>) {
-    let command = tokio::select! {
-        biased;
-        _ = &mut commands.over => None,
-        command = commands.queue.recv() => command,
-    };
-    (id, commands, command)
-}
-
-/// The driver's end of a stream's [`Reader`].
-struct Receiving {
-    pieces: mpsc::Sender<Piece>,
-    /// Dropped with this: tells the sending side that the stream is over.
-    #[allow(dead_code)] // Held, never sent on.
-    over: oneshot::Sender<()>,
 }
 
 struct Driver {
@@ -306,28 +187,10 @@ async fn write(writing: &mut (impl AsyncWrite + Unpin), output: &mut BytesMut) -
 
 impl Driver {
     fn stream(&mut self, id: StreamId, headers: Vec<(String, String)>) -> Stream {
-        let (piece_sender, pieces) = mpsc::channel(PIECES_MAX);
-        let (command_sender, queue) = mpsc::channel(PIECES_MAX);
-        let (over, reset) = oneshot::channel();
-        self.receiving.insert(
-            id,
-            Receiving {
-                pieces: piece_sender,
-                over,
-            },
-        );
-        self.commands
-            .push(Box::pin(next_command(id, Commands { queue, over: reset })));
-        Stream {
-            headers,
-            reader: Reader {
-                pieces,
-                ended: false,
-            },
-            writer: Writer {
-                commands: command_sender,
-            },
-        }
+        let (stream, receiving, commands) = stream::pair(headers);
+        self.receiving.insert(id, receiving);
+        self.commands.push(Box::pin(next_command(id, commands)));
+        stream
     }
 
     /// What must be handed over because of it.

@@ -178,8 +178,8 @@ impl TestNode {
         command
     }
 
-    /// Starts the node process and waits until its Node is Ready.
-    pub fn up(&mut self) {
+    /// Starts the node process and waits for nothing.
+    pub fn up_unready(&mut self) {
         assert!(self.process.is_none(), "the node runs already");
         let log = std::fs::OpenOptions::new()
             .create(true)
@@ -194,6 +194,11 @@ impl TestNode {
             .spawn()
             .unwrap();
         self.process = Some(child);
+    }
+
+    /// Starts the node process and waits until its Node is Ready.
+    pub fn up(&mut self) {
+        self.up_unready();
         let started = Instant::now();
         loop {
             if let Some(status) = self.process.as_mut().unwrap().try_wait().unwrap() {

@@ -3,7 +3,6 @@
 use crate::busybox::IMAGE;
 use crate::common::{TestNode, eventually};
 use crate::lifecycle::script_pod;
-use crate::namespace;
 
 pub const TESTS: &[(&str, fn())] = &[
     (
@@ -35,10 +34,12 @@ pub const TESTS: &[(&str, fn())] = &[
 const REASON: &str = "{.status.phase} {.status.reason}";
 
 fn limits_of_local_storage_are_kept() {
-    let node = namespace("storage");
+    // Its own node: evictions are counted.
+    let mut node = TestNode::start();
+    crate::import_busybox(&node);
     let pod = |name: &str, container: &str, volume: &str| {
         format!(
-            "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: storage}}\nspec:\n  terminationGracePeriodSeconds: 1\n  volumes:\n  - name: scratch\n    emptyDir: {volume}\n  containers:\n  - name: main\n    image: {IMAGE}\n    volumeMounts: [{{name: scratch, mountPath: /scratch}}]\n    {container}\n"
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec:\n  terminationGracePeriodSeconds: 1\n  volumes:\n  - name: scratch\n    emptyDir: {volume}\n  containers:\n  - name: main\n    image: {IMAGE}\n    volumeMounts: [{{name: scratch, mountPath: /scratch}}]\n    {container}\n"
         )
     };
     let write = |path: &str, mib: u32| {
@@ -73,23 +74,44 @@ fn limits_of_local_storage_are_kept() {
         ),
     ] {
         let object = format!("pod/{name}");
-        node.wait_for("storage", &object, REASON, "Failed Evicted");
-        assert_eq!(node.value("storage", &object, "{.status.message}"), message);
+        node.wait_for("default", &object, REASON, "Failed Evicted");
+        assert_eq!(node.value("default", &object, "{.status.message}"), message);
         // The disk has its room back while the object still tells why.
-        let uid = node.value("storage", &object, "{.metadata.uid}");
+        let uid = node.value("default", &object, "{.metadata.uid}");
         let volume = node.data_dir().join("pods").join(uid).join("volumes");
         assert!(eventually(|| !volume.join("scratch").exists()), "{name}");
-        let events = node.kubectl(&["-n", "storage", "get", "events", "-o", "json"]);
+        let events = node.kubectl(&["get", "events", "-o", "json"]);
         assert!(events.stdout.contains("\"Evicted\""), "{}", events.stdout);
     }
-    let modest = node.value("storage", "pod/modest", "{.status.phase}");
+    let modest = node.value("default", "pod/modest", "{.status.phase}");
     assert_eq!(modest, "Running");
-    node.kubectl(&[
-        "get",
-        "--raw",
-        &format!("/api/v1/nodes/{}/proxy/metrics", node.name),
-    ])
-    .must_say("kubelet_evictions{eviction_signal=\"emptydirfs.limit\"} ");
+    // The pod has its reason in its status; the table shows the containers' own, as upstream's printer.
+    for (name, row) in [
+        ("volume", ["volume", "0/1", "Error", "0"]),
+        ("layer", ["layer", "0/1", "Error", "0"]),
+    ] {
+        let line = node
+            .kubectl(&["get", "pod", name, "--no-headers"])
+            .must()
+            .stdout;
+        let cells: Vec<&str> = line.split_whitespace().take(4).collect();
+        assert_eq!(cells, row);
+    }
+    let path = format!("/api/v1/nodes/{}/proxy/metrics", node.name);
+    let metrics = node.kubectl(&["get", "--raw", &path]).must().stdout;
+    let mut evictions: Vec<&str> = metrics
+        .lines()
+        .filter(|line| line.starts_with("kubelet_evictions{"))
+        .collect();
+    evictions.sort_unstable();
+    assert_eq!(
+        evictions,
+        [
+            "kubelet_evictions{eviction_signal=\"emptydirfs.limit\"} 1",
+            "kubelet_evictions{eviction_signal=\"ephemeralpodfs.limit\"} 1",
+        ]
+    );
+    node.reset().must();
 }
 
 fn a_node_short_of_memory_gives_up_pods_and_takes_none() {
@@ -160,6 +182,13 @@ fn a_node_short_of_memory_gives_up_pods_and_takes_none() {
         node.value("default", "pod/bound", "{.status.message}"),
         "Pod was rejected: The node had condition: [MemoryPressure]. "
     );
+    // No container of it ever was: only here the table says so.
+    let line = node
+        .kubectl(&["get", "pod", "bound", "--no-headers"])
+        .must()
+        .stdout;
+    let cells: Vec<&str> = line.split_whitespace().take(4).collect();
+    assert_eq!(cells, ["bound", "0/1", "Evicted", "0"]);
     assert_eq!(
         node.value("default", "pod/vital", "{.status.phase}"),
         "Running"

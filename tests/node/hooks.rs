@@ -1,7 +1,7 @@
 //! What containers do right after their start and right before their end.
 
-use crate::busybox::IMAGE;
 use crate::common::eventually;
+use crate::manifests::{container, pod};
 use crate::namespace;
 use std::time::{Duration, Instant};
 
@@ -25,19 +25,6 @@ pub const TESTS: &[(&str, fn())] = &[
 ];
 
 const STEADY: &str = "trap 'echo going; exit 0' TERM; while true; do sleep 0.1; done";
-
-fn pod(name: &str, grace: u32, spec: &str) -> String {
-    format!(
-        "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec:\n  terminationGracePeriodSeconds: {grace}\n{spec}"
-    )
-}
-
-fn container(name: &str, script: &str, more: &str) -> String {
-    format!(
-        "  - {{name: {name}, image: {IMAGE}, command: [sh, -c, {}]{more}}}\n",
-        serde_json::Value::from(script)
-    )
-}
 
 fn hooks_run_in_the_container_and_over_http() {
     let node = namespace("hooks");

@@ -99,7 +99,7 @@ impl Registry {
     }
 
     /// Blobs asked for so far, by the registry's own access log.
-    fn blobs_served(&self) -> usize {
+    pub fn blobs_served(&self) -> usize {
         std::fs::read_to_string(self.directory.path().join("registry.log"))
             .expect("log")
             .lines()

@@ -21,16 +21,20 @@ mod ephemeral;
 mod eviction;
 mod full_disk;
 mod garbage;
+mod health;
 mod hooks;
 mod identity;
+mod image_loss;
 mod images;
 mod jobs;
 mod lifecycle;
 mod log_flood;
 mod logs;
+mod manifests;
 mod mounts;
 mod node_lifecycle;
 mod outcomes;
+mod own_spaces;
 mod port_forward;
 mod probe_servers;
 mod probes;
@@ -100,13 +104,16 @@ fn main() -> ExitCode {
         ("attach", attach::TESTS),
         ("port_forward", port_forward::TESTS),
         ("images", images::TESTS),
+        ("image_loss", image_loss::TESTS),
         ("security", security::TESTS),
+        ("own_spaces", own_spaces::TESTS),
         ("identity", identity::TESTS),
         ("adoption", adoption::TESTS),
         ("reboot", reboot::TESTS),
         ("refusals", refusals::TESTS),
         ("service_accounts", service_accounts::TESTS),
         ("probes", probes::TESTS),
+        ("health", health::TESTS),
         ("outcomes", outcomes::TESTS),
         ("crashes", crashes::TESTS),
         ("endurance", endurance::TESTS),

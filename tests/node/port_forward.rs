@@ -114,6 +114,15 @@ fn server(node: &TestNode, namespace: &str, script: &str) {
 
 const WEB: &str = "mkdir -p /tmp/www; head -c 3000000 /dev/urandom > /tmp/www/blob; echo hello > /tmp/www/index.html; exec httpd -f -p 127.0.0.1:8080 -h /tmp/www";
 
+/// A server of pages, once it answers: until then connections fail and end the forwarding.
+fn web(node: &TestNode, namespace: &str) {
+    server(node, namespace, WEB);
+    let look = "wget -q -O /dev/null http://127.0.0.1:8080/";
+    assert!(eventually(|| node
+        .kubectl(&["-n", namespace, "exec", "server", "--", "sh", "-c", look])
+        .ok));
+}
+
 fn fetch(port: u16, path: &str) -> Vec<u8> {
     let mut stream = connect(port);
     write!(stream, "GET {path} HTTP/1.0\r\n\r\n").expect("a request");
@@ -126,21 +135,14 @@ fn fetch(port: u16, path: &str) -> Vec<u8> {
     answer.split_off(at + 4)
 }
 
-/// Until the server in the pod listens, connections fail and end the forwarding.
-fn ready(node: &TestNode, namespace: &str, path: &str) {
-    assert!(eventually(|| node
-        .kubectl(&["-n", namespace, "exec", "server", "--", "sh", "-c", path])
-        .ok));
+fn serves_both_pages(forward: &Forward) {
+    assert_eq!(fetch(forward.port, "/"), b"hello\n");
+    assert_eq!(fetch(forward.port, "/blob").len(), 3_000_000);
 }
 
 fn many_connections_at_once() {
     let node = namespace("forward");
-    server(&node, "forward", WEB);
-    ready(
-        &node,
-        "forward",
-        "wget -q -O /dev/null http://127.0.0.1:8080/",
-    );
+    web(&node, "forward");
     let forward = Forward::kubectl(&node, "forward", ":8080");
     assert_eq!(fetch(forward.port, "/"), b"hello\n");
     std::thread::scope(|scope| {
@@ -196,19 +198,13 @@ fn what_fails_is_told() {
 
 fn older_clients_come_with_spdy() {
     let node = namespace("forward-spdy");
-    server(&node, "forward-spdy", WEB);
-    ready(
-        &node,
-        "forward-spdy",
-        "wget -q -O /dev/null http://127.0.0.1:8080/",
-    );
+    web(&node, "forward-spdy");
     let forward = Forward::start(
         node.kubectl_command()
             .env("KUBECTL_PORT_FORWARD_WEBSOCKETS", "false")
             .args(["-n", "forward-spdy", "port-forward", "pod/server", ":8080"]),
     );
-    assert_eq!(fetch(forward.port, "/"), b"hello\n");
-    assert_eq!(fetch(forward.port, "/blob").len(), 3_000_000);
+    serves_both_pages(&forward);
     let spdy = |arguments: &[&str], input: &str| {
         let mut command = node.kubectl_command();
         command
@@ -277,17 +273,11 @@ fn nothing_is_left_when_the_client_vanishes() {
 
 fn our_own_command_forwards_too() {
     let node = namespace("forward-own");
-    server(&node, "forward-own", WEB);
-    ready(
-        &node,
-        "forward-own",
-        "wget -q -O /dev/null http://127.0.0.1:8080/",
-    );
+    web(&node, "forward-own");
     let forward = Forward::start(
         crate::common::coracle()
             .env("KUBECONFIG", node.kubeconfig())
             .args(["-n", "forward-own", "port-forward", "pod/server", ":8080"]),
     );
-    assert_eq!(fetch(forward.port, "/"), b"hello\n");
-    assert_eq!(fetch(forward.port, "/blob").len(), 3_000_000);
+    serves_both_pages(&forward);
 }

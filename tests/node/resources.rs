@@ -21,6 +21,10 @@ pub const TESTS: &[(&str, fn())] = &[
         a_change_waits_for_room_and_outlives_the_node_process,
     ),
     (
+        "an_editor_changes_resources_and_used_memory_is_not_taken",
+        an_editor_changes_resources_and_used_memory_is_not_taken,
+    ),
+    (
         "an_oom_killed_child_is_no_end",
         an_oom_killed_child_is_no_end,
     ),
@@ -375,6 +379,63 @@ fn a_change_waits_for_room_and_outlives_the_node_process() {
     assert_eq!(node.value("default", "pod/small", RESTARTS), "0");
     assert_eq!(node.value("default", "pod/small", pending), "");
     node.stop();
+}
+
+fn an_editor_changes_resources_and_used_memory_is_not_taken() {
+    let space = "resize-edit";
+    let node = namespace(space);
+    let first =
+        "resources: {requests: {cpu: 100m, memory: 16Mi}, limits: {cpu: 200m, memory: 64Mi}}";
+    let uid = running(&node, space, "one", &pod("one", &[first], ""));
+    let edit = |script: &str| {
+        crate::common::run(
+            node.kubectl_command()
+                .env("KUBE_EDITOR", format!("sed -i '{script}'"))
+                .env("TMPDIR", node.run_dir())
+                .args(["-n", space, "edit", "pod", "one", "--subresource", "resize"]),
+        )
+    };
+    let status = |path: &str| format!("{{.status.containerStatuses[0].{path}}}");
+    edit("s/cpu: 200m/cpu: 300m/").must_say("pod/one edited");
+    node.wait_for(space, "pod/one", &status("resources.limits.cpu"), "300m");
+    // An editor that leaves everything as it is changes nothing; a wrong amount goes back to the editor.
+    let unchanged = edit("s/a/a/").must();
+    assert!(
+        unchanged
+            .stderr
+            .contains("Edit cancelled, no changes made.")
+    );
+    edit("s/cpu: 300m/cpu: lots/").must_fail_with("pods \"one\" is invalid");
+    assert_eq!(node.value(space, "pod/one", RESTARTS), "0");
+
+    // Memory in use, held by a file in memory.
+    let exec = |script: &str| {
+        node.kubectl(&["-n", space, "exec", "one", "--", "sh", "-c", script])
+            .must()
+    };
+    exec("head -c 40000000 /dev/zero > /dev/shm/held");
+    patch(&node, space, "one", r#"{"limits": {"memory": "24Mi"}}"#).must();
+    let condition =
+        |field: &str| format!("{{.status.conditions[?(@.type==\"PodResizeInProgress\")].{field}}}");
+    node.wait_for(space, "pod/one", &condition("reason"), "Error");
+    let message = node.value(space, "pod/one", &condition("message"));
+    assert!(
+        message.starts_with(
+            "attempting to set container \"c0\" memory limit (25165824) below current usage ("
+        ),
+        "{message}"
+    );
+    let below = format!("burstable/pod{uid}");
+    assert_eq!(memory(&node, &below), (64 << 20).to_string());
+    let limit = status("resources.limits.memory");
+    assert_eq!(node.value(space, "pod/one", &limit), "64Mi");
+    assert_eq!(node.value(space, "pod/one", RESTARTS), "0");
+    // Given back, it can be taken.
+    exec("rm /dev/shm/held");
+    node.wait_for(space, "pod/one", &limit, "24Mi");
+    becomes(&node, &(24 << 20).to_string(), || memory(&node, &below));
+    node.wait_for(space, "pod/one", &condition("status"), "");
+    assert_eq!(node.value(space, "pod/one", RESTARTS), "0");
 }
 
 fn an_oom_killed_child_is_no_end() {

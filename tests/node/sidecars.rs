@@ -2,6 +2,7 @@
 
 use crate::busybox::IMAGE;
 use crate::common::eventually;
+use crate::manifests::{self, container};
 use crate::namespace;
 
 pub const TESTS: &[(&str, fn())] = &[
@@ -29,17 +30,7 @@ pub const TESTS: &[(&str, fn())] = &[
 ];
 
 fn pod(name: &str, spec: &str) -> String {
-    format!(
-        "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec:\n  terminationGracePeriodSeconds: 2\n{spec}"
-    )
-}
-
-/// A container's line in a list.
-fn container(name: &str, script: &str, more: &str) -> String {
-    format!(
-        "  - {{name: {name}, image: {IMAGE}, command: [sh, -c, {}]{more}}}\n",
-        serde_json::Value::from(script)
-    )
+    manifests::pod(name, 2, spec)
 }
 
 fn sidecars_start_first_and_do_not_hold_the_pod_open() {

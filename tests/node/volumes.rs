@@ -130,6 +130,10 @@ fn an_empty_dir_past_its_limit_evicts_the_pod() {
         .trim_end(),
         "Evicted: Usage of EmptyDir volume \"scratch\" exceeds the limit \"1Mi\"."
     );
+    // Upstream's printer shows how the container ended, not why the pod did.
+    let rows = node.kubectl(&["-n", "vol-limit", "get", "pods", "--no-headers"]);
+    let cells: Vec<&str> = rows.stdout.split_whitespace().take(4).collect();
+    assert_eq!(cells, ["large", "0/1", "Error", "0"]);
 }
 
 fn files_follow_their_objects() {

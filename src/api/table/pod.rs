@@ -256,6 +256,14 @@ mod tests {
                 "Evicted",
                 "0/0",
             ),
+            // Once containers ran, their own end is shown, as upstream shows it.
+            (
+                vec![],
+                vec![a(ended(137, 0, "Error"))],
+                json!({"status": {"phase": "Failed", "reason": "Evicted"}}),
+                "Error",
+                "0/1",
+            ),
             (
                 vec![],
                 vec![a(waiting("ContainerCreating"))],

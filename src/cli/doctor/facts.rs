@@ -1,5 +1,6 @@
 //! What the doctor knows about a machine. `None` and empty mean: could not be read.
 
+use super::isolation::Isolation;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
@@ -59,4 +60,6 @@ pub struct Facts {
     pub memory_bytes: Option<u64>,
     pub profile_name: String,
     pub pods_max: u32,
+    /// What pods may ask of the kernel beyond running at all.
+    pub isolation: Isolation,
 }

@@ -2,6 +2,7 @@
 
 use super::cgroup;
 use super::facts::{BootLine, Disk, Facts, Module, Port};
+use super::isolation;
 use super::system;
 use crate::profile::detect;
 use std::fs;
@@ -73,6 +74,7 @@ pub fn gather(root: &Path, data_dir: &Path) -> Facts {
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_secs()),
         disk: disk(data_dir, &mounts),
+        isolation: isolation::gather(root, &mounts),
         api_port: if is_here {
             system::api_port()
         } else {
@@ -123,7 +125,7 @@ fn names_module(text: &str, name: &str) -> bool {
 }
 
 /// Whether the running kernel's own configuration builds `option` in; `None`: it does not tell.
-fn built_in(root: &Path, option: &str) -> Option<bool> {
+pub(super) fn built_in(root: &Path, option: &str) -> Option<bool> {
     use std::io::Read;
     /// Kernel configurations are about 300 KiB.
     const CONFIG_BYTES_MAX: u64 = 4 * 1024 * 1024;

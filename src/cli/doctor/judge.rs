@@ -3,6 +3,7 @@
 use super::cgroup;
 use super::cmdline::{WANTED, with_memory_controller};
 use super::facts::{Facts, Module, Port};
+use super::isolation;
 use super::system::API_PORT;
 use super::{Check, Level};
 
@@ -49,7 +50,18 @@ pub fn judge(facts: &Facts) -> Vec<Check> {
         port(facts),
         memory(facts),
     ]);
+    let filesystem = facts.disk.as_ref().and_then(|d| d.filesystem.as_deref());
+    let kernel = facts.kernel.as_deref().map(version);
+    checks.extend(isolation::judge(&facts.isolation, kernel, filesystem));
     checks
+}
+
+/// The first two numbers of a release such as `6.12.34-v8`.
+fn version(release: &str) -> (u32, u32) {
+    let mut numbers = release
+        .split(|c: char| !c.is_ascii_digit())
+        .map(|n| n.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 fn root(facts: &Facts) -> Check {
@@ -70,11 +82,7 @@ fn kernel(facts: &Facts) -> Check {
             "is /proc mounted?",
         );
     };
-    let mut numbers = release
-        .split(|c: char| !c.is_ascii_digit())
-        .map(|n| n.parse().unwrap_or(0));
-    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    if version >= KERNEL_MIN {
+    if version(release) >= KERNEL_MIN {
         Check::ok("kernel", release)
     } else {
         let mend = format!(

@@ -13,6 +13,7 @@ mod cmdline;
 mod facts;
 mod fix;
 mod gather;
+mod isolation;
 mod judge;
 mod system;
 

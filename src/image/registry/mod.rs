@@ -73,6 +73,7 @@ pub(super) async fn pull(
                 why,
             }
         })?;
+    sources.refuse_helpers(&endpoints)?;
     drop(sources);
     let remote = Arc::new(Remote::new(name, endpoints, &images.tokens, images.stall)?);
     let mut names: Vec<String> = name.tagged().into_iter().collect();

@@ -1,6 +1,6 @@
 //! The node's files, read once per pull.
 
-use super::{Keyring, Registries};
+use super::{Endpoint, Keyring, Registries};
 use crate::image::ImageError;
 use std::fs::File;
 use std::io::Read;
@@ -23,6 +23,25 @@ pub struct ConfigFiles {
 pub struct Sources {
     pub registries: Registries,
     pub keyring: Keyring,
+    /// Where the keyring was read.
+    docker: PathBuf,
+}
+
+impl Sources {
+    /// An error where docker would ask a program for what an endpoint wants to hear, and nobody else has given it: to ask
+    /// without would end in an "unauthorized" that nobody understands.
+    pub fn refuse_helpers(&self, endpoints: &[Endpoint]) -> Result<(), ImageError> {
+        for endpoint in endpoints.iter().filter(|e| e.credentials.is_empty()) {
+            if let Some(helper) = self.keyring.helper(&endpoint.host, &endpoint.repository) {
+                return Err(ImageError::CredentialHelper {
+                    path: self.docker.clone(),
+                    registry: endpoint.host.clone(),
+                    helper: helper.to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
 }
 
 impl ConfigFiles {
@@ -54,10 +73,11 @@ impl ConfigFiles {
                 why,
             })?;
         }
-        if let Some((path, text)) = first(&self.docker)?
-            && let Err(error) = sources.keyring.add_docker_config(text.as_bytes())
-        {
-            tracing::warn!(path = %path.display(), %error, "credentials of the node not read in full");
+        if let Some((path, text)) = first(&self.docker)? {
+            sources.docker.clone_from(path);
+            if let Err(error) = sources.keyring.add_docker_config(text.as_bytes()) {
+                tracing::warn!(path = %path.display(), %error, "credentials of the node not read in full");
+            }
         }
         Ok(sources)
     }
@@ -83,4 +103,45 @@ fn first(paths: &[PathBuf]) -> Result<Option<(&PathBuf, String)>, ImageError> {
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::endpoints;
+    use super::*;
+    use crate::image::reference::Name;
+    use crate::image::{Credentials, Keyring};
+
+    #[test]
+    fn a_credential_helper_is_refused_with_its_file_and_the_remedy() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.json");
+        std::fs::write(&path, r#"{"credHelpers": {"ecr.example": "ecr-login"}}"#).unwrap();
+        let files = ConfigFiles {
+            registries: Vec::new(),
+            docker: vec![dir.path().join("absent.json"), path.clone()],
+        };
+        let sources = files.read().unwrap();
+        let ask = |image: &str, pod: &Keyring| {
+            let name = Name::parse(image).unwrap();
+            let found = endpoints(&name, &sources.registries, pod, &sources.keyring).unwrap();
+            sources.refuse_helpers(&found).map_err(|e| e.to_string())
+        };
+        let none = Keyring::default();
+        assert_eq!(ask("busybox", &none), Ok(()));
+        let error = ask("ecr.example/team/app:1", &none).unwrap_err();
+        assert_eq!(
+            error,
+            format!(
+                "{} leaves the password of ecr.example to the credential helper docker-credential-ecr-login, which a node does not run; write an `auth` entry for it into config.json in the data directory, or give the pod an image pull secret",
+                path.display()
+            )
+        );
+        // A pod that brings its own password needs no helper.
+        let own = Keyring::of(Credentials::Bearer {
+            token: "t".to_owned(),
+        });
+        assert_eq!(ask("ecr.example/team/app:1", &own), Ok(()));
+    }
 }

@@ -4,6 +4,7 @@
 use super::glob;
 use base64::Engine as _;
 use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// Most bytes of a docker configuration; Kubernetes holds Secrets to 1 MiB.
@@ -43,6 +44,10 @@ pub enum KeyringError {
     Json { line: usize, column: usize },
     #[error("the entry of {0:?} holds no user and password that can be read")]
     Entry(String),
+    #[error(
+        "it leaves passwords to the credential helper docker-credential-{0}, which is not run; write `auth` entries into it"
+    )]
+    Helper(String),
 }
 
 /// One entry: a pattern of hosts, a path below, and what to say there.
@@ -53,6 +58,13 @@ struct Entry {
     credentials: Credentials,
 }
 
+/// A registry whose password docker would ask a program for.
+#[derive(Clone, PartialEq, Eq)]
+struct Helped {
+    key: String,
+    helper: String,
+}
+
 /// Credentials of several registries.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Keyring {
@@ -60,6 +72,8 @@ pub struct Keyring {
     entries: Vec<Entry>,
     /// Used whatever the registry is: given by hand for one pull.
     any: Option<Credentials>,
+    /// Registries whose credentials are not here but with a program.
+    helped: Vec<Helped>,
 }
 
 impl fmt::Debug for Keyring {
@@ -84,8 +98,8 @@ impl Keyring {
     /// For whichever registry the pull goes to.
     pub fn of(credentials: Credentials) -> Keyring {
         Keyring {
-            entries: Vec::new(),
             any: Some(credentials),
+            ..Keyring::default()
         }
     }
 
@@ -112,15 +126,53 @@ impl Keyring {
         hasher.finalize().into()
     }
 
-    /// Adds docker's `config.json`, also the value of `.dockerconfigjson`.
+    /// Adds docker's `config.json`, also the value of `.dockerconfigjson`. Credential helpers are programs of the user who
+    /// logged in: none is run, the registries they stand for are kept for [`Self::helper`], and an error tells.
     pub fn add_docker_config(&mut self, bytes: &[u8]) -> Result<(), KeyringError> {
         #[derive(serde::Deserialize)]
+        #[serde(rename_all = "camelCase")]
         struct Config {
             #[serde(default)]
             auths: serde_json::Map<String, serde_json::Value>,
+            #[serde(default)]
+            cred_helpers: BTreeMap<String, String>,
+            #[serde(default)]
+            creds_store: String,
         }
         let config: Config = parse(bytes)?;
-        self.add_all(config.auths)
+        let mut helped: Vec<Helped> = config
+            .cred_helpers
+            .into_iter()
+            .map(|(server, helper)| Helped {
+                key: key(&server),
+                helper,
+            })
+            .collect();
+        if !config.creds_store.is_empty() {
+            let servers = config.auths.iter().filter(|(_, auth)| is_elsewhere(auth));
+            helped.extend(servers.map(|(server, _)| Helped {
+                key: key(server),
+                helper: config.creds_store.clone(),
+            }));
+        }
+        let first = helped.first().map(|helped| helped.helper.clone());
+        let store = Some(config.creds_store).filter(|s| !s.is_empty() && config.auths.is_empty());
+        self.helped.extend(helped);
+        self.add_all(config.auths)?;
+        first
+            .or(store)
+            .map_or(Ok(()), |helper| Err(KeyringError::Helper(helper)))
+    }
+
+    /// The credential helper that docker would ask about `repository` at `host`.
+    pub fn helper(&self, host: &str, repository: &str) -> Option<&str> {
+        let is_hub = matches!(host, "docker.io" | "registry-1.docker.io");
+        let target = format!("{host}/{repository}");
+        let helped = self.helped.iter().find(|helped| {
+            fits(&helped.key, &target)
+                || is_hub && matches!(helped.key.as_str(), HUB_KEY | "docker.io")
+        })?;
+        Some(&helped.helper)
     }
 
     /// Adds the older form, the value of `.dockercfg`: the entries alone.
@@ -134,8 +186,7 @@ impl Keyring {
     ) -> Result<(), KeyringError> {
         let mut unreadable = None;
         for (server, auth) in auths {
-            // Docker leaves an empty entry where a credential helper holds the secret.
-            if auth.as_object().is_some_and(serde_json::Map::is_empty) {
+            if is_elsewhere(&auth) {
                 continue;
             }
             let credentials = serde_json::from_value::<Told>(auth)
@@ -162,6 +213,7 @@ impl Keyring {
         self.entries.extend(other.entries);
         self.entries.sort_by(|a, b| b.key.cmp(&a.key));
         self.any = self.any.take().or(other.any);
+        self.helped.extend(other.helped);
     }
 
     /// What to say to `host` about `repository`, best first, each once.
@@ -184,6 +236,11 @@ impl Keyring {
         }
         found
     }
+}
+
+/// Docker leaves an empty entry where a credential helper holds the secret.
+fn is_elsewhere(auth: &serde_json::Value) -> bool {
+    auth.as_object().is_some_and(serde_json::Map::is_empty)
 }
 
 fn parse<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, KeyringError> {
@@ -283,109 +340,4 @@ fn fits(key: &str, target: &str) -> bool {
             .zip(&parts)
             .all(|(pattern, part)| glob::matches(pattern, part))
         && path.starts_with(&prefix)
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-    use serde_json::json;
-
-    fn found(auths: serde_json::Value, host: &str, repository: &str) -> Vec<String> {
-        let mut keyring = Keyring::default();
-        let _ = keyring.add_docker_config(json!({ "auths": auths }).to_string().as_bytes());
-        keyring
-            .lookup(host, repository)
-            .into_iter()
-            .map(|credentials| match credentials {
-                Credentials::Login { username, password } => format!("{username}:{password}"),
-                Credentials::Identity { token } => format!("identity {token}"),
-                Credentials::Bearer { token } => format!("bearer {token}"),
-            })
-            .collect()
-    }
-
-    // Upstream's pkg/credentialprovider/keyring_test.go asks the same questions.
-    #[test]
-    fn keys_match_as_upstream_matches_them() {
-        let one = |key: &str| json!({key: {"auth": "dTpw"}});
-        for (key, host, repository, fits) in [
-            ("docker.io", "docker.io", "library/busybox", true),
-            (
-                "https://index.docker.io/v1/",
-                "docker.io",
-                "library/busybox",
-                true,
-            ),
-            ("https://index.docker.io/v1", "docker.io", "a/b", true),
-            ("index.docker.io", "docker.io", "a/b", true),
-            ("https://index.docker.io/v1/", "ghcr.io", "a/b", false),
-            ("r.example:5000", "r.example:5000", "x", true),
-            ("r.example", "r.example:5000", "x", false),
-            ("http://r.example:5000/v2/", "r.example:5000", "x", true),
-            ("r.example/team", "r.example", "team/x", true),
-            ("r.example/team", "r.example", "other/x", false),
-            ("*.example", "r.example", "x", true),
-            ("*.example", "a.r.example", "x", false),
-            ("*.*.example", "a.r.example", "x", true),
-            (
-                "r*.example:5000/v1/team",
-                "reg.example:5000",
-                "team/x",
-                true,
-            ),
-            ("*.example:5000", "r.example", "x", false),
-        ] {
-            assert_eq!(
-                !found(one(key), host, repository).is_empty(),
-                fits,
-                "{key} for {host}/{repository}"
-            );
-        }
-    }
-
-    #[test]
-    fn the_more_exact_entry_is_tried_first() {
-        let auths = json!({
-            "r.example": {"username": "a", "password": "b"},
-            "r.example/team": {"auth": "dDpx"},
-            "broken.example": {"auth": "%%%"},
-            "helper.example": {},
-            "azure.example": {"auth": "eDo", "identitytoken": "refresh"},
-            "token.example": {"registrytoken": "ready"},
-        });
-        assert_eq!(found(auths.clone(), "r.example", "team/x"), ["t:q", "a:b"]);
-        assert_eq!(found(auths.clone(), "r.example", "x"), ["a:b"]);
-        assert_eq!(
-            found(auths.clone(), "azure.example", "x"),
-            ["identity refresh"]
-        );
-        assert_eq!(found(auths.clone(), "token.example", "x"), ["bearer ready"]);
-        assert!(found(auths, "broken.example", "x").is_empty());
-    }
-
-    #[test]
-    fn errors_tell_where_and_never_what() {
-        let mut keyring = Keyring::default();
-        let error = keyring
-            .add_docker_config(br#"{"auths": {"r": {"password": hunter2"#)
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("line 1") && !error.contains("hunter"),
-            "{error}"
-        );
-        let error = keyring
-            .add_dockercfg(br#"{"r.example": {"auth": "c2VjcmV0"}, "s.example": {"auth": "YTpi"}}"#)
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("r.example") && !error.contains("c2Vj"),
-            "{error}"
-        );
-        // The sound entry is there all the same.
-        assert_eq!(keyring.lookup("s.example", "x").len(), 1);
-        let shown = format!("{keyring:?} {:?}", keyring.lookup("s.example", "x"));
-        assert_eq!(shown, "[\"s.example\"] [login]");
-    }
 }

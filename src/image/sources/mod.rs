@@ -13,6 +13,9 @@ mod glob;
 mod keyring;
 mod registries;
 
+#[cfg(test)]
+mod keyring_tests;
+
 pub use files::ConfigFiles;
 pub use keyring::{Credentials, Keyring};
 

@@ -6,7 +6,7 @@ use crate::kubelet::Context;
 use crate::kubelet::events::Kind;
 use crate::kubelet::images::{Need, Pulled, keyring, need};
 use crate::kubelet::now_ms;
-use crate::kubelet::pod::state::ImageState;
+use crate::kubelet::pod::record::ImageState;
 use crate::kubelet::worker::Worker;
 use k8s_openapi::api::core::v1::{Container, Pod, Secret};
 

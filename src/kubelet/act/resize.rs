@@ -56,7 +56,7 @@ impl Worker {
 
     /// A stop was asked for and has not begun.
     fn stops_now(&self) -> bool {
-        use crate::kubelet::pod::state::Stop;
+        use crate::kubelet::pod::record::Stop;
         let waits = |name: &String| {
             let record = self.state.record(name);
             record.is_some_and(|r| r.ending.is_some() && r.stop == Stop::None)

@@ -54,6 +54,7 @@ pub fn router(ctx: Arc<Context>, pods: Arc<Pods>, stats: Arc<Stats>) -> Router {
         .route("/metrics", get(stats::metrics))
         .route("/metrics/cadvisor", get(stats::cadvisor))
         .route("/metrics/resource", get(stats::resource))
+        .route("/metrics/probes", get(stats::probes))
         .with_state(Server { ctx, pods, stats })
 }
 

@@ -51,6 +51,10 @@ pub async fn resource(State(server): State<Server>) -> Response<Body> {
     page(resource_page::resource(&*server.stats.counters().await))
 }
 
+pub async fn probes(State(server): State<Server>) -> Response<Body> {
+    page(server.ctx.counters.probes.page())
+}
+
 /// The kubelet's own.
 pub async fn metrics(State(server): State<Server>) -> Response<Body> {
     let views = server.pods.views();

@@ -89,7 +89,7 @@ fn all_restarting(pod: &Pod, state: &PodState, phase: Phase) -> Verdict {
     let waits = state
         .containers
         .values()
-        .any(super::state::Record::is_reset);
+        .any(super::record::Record::is_reset);
     if waits || restarts_all(pod, state) {
         let message = "container exited with restart policy rule".to_string();
         return Verdict::of(true, "RestartAllContainersStarted", message);

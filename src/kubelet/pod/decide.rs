@@ -2,11 +2,9 @@
 
 use super::backoff::Backoff;
 use super::health::is_started;
+use super::record::{Blocked, ImageState, Record, Run};
 use super::restart::{restarts, restarts_all, wants};
-use super::state::{
-    Blocked, ImageState, PodState, Record, Run, Sandbox, Termination, Verdict, Volumes, containers,
-    is_sidecar,
-};
+use super::state::{PodState, Sandbox, Termination, Verdict, Volumes, containers, is_sidecar};
 use super::status::{END_SHOWN_MS, FAILURE_SHOWN_MS, PULL_ERROR_SHOWN_MS};
 use super::{ephemeral, stop};
 use k8s_openapi::api::core::v1::{Container, Pod};

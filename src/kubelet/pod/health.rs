@@ -5,7 +5,7 @@
 //! may set its wall clock by years while a container runs.
 
 use super::decide::{GRACE_S_MIN, grace_s};
-use super::state::Record;
+use super::record::Record;
 use k8s_openapi::api::core::v1::{Container, Pod, Probe};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -5,7 +5,7 @@
 use super::*;
 use crate::kubelet::pod::conditions::conditions;
 use crate::kubelet::pod::phase::Phase;
-use crate::kubelet::pod::state::Run;
+use crate::kubelet::pod::record::Run;
 use crate::kubelet::pod::tests::world::World;
 use serde_json::json;
 

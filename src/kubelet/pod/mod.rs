@@ -15,6 +15,7 @@ pub mod health;
 pub mod patch;
 pub mod phase;
 mod rebuild;
+pub mod record;
 pub mod resize;
 pub mod restart;
 pub mod state;

@@ -3,8 +3,9 @@
 
 use super::decide::init_failed;
 use super::health::is_started;
+use super::record::Run;
 use super::restart::wants;
-use super::state::{PodState, Run, containers, is_sidecar};
+use super::state::{PodState, containers, is_sidecar};
 use k8s_openapi::api::core::v1::Pod;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,8 +1,7 @@
 //! What a worker knows of a pod that an earlier process looked after.
 
-use super::state::{
-    Ended, PodState, RESTARTING_ALL, Record, Run, Sandbox, Verdict, Volumes, containers,
-};
+use super::record::{Ended, RESTARTING_ALL, Record, Run};
+use super::state::{PodState, Sandbox, Verdict, Volumes, containers};
 use super::{ephemeral, resize};
 use crate::runtime::{Exit, SandboxStatus};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};

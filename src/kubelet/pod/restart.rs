@@ -1,7 +1,8 @@
 //! Whether a container that ended runs again.
 //! <https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#restart-policy>
 
-use super::state::{Ended, PodState, Record, Run, containers};
+use super::record::{Ended, Record, Run};
+use super::state::{PodState, containers};
 use k8s_openapi::api::core::v1::{Container, ContainerRestartRule, Pod};
 
 /// `restartPolicy`, of a pod or of a container.

@@ -5,12 +5,10 @@ use super::decide::crash_wait;
 use super::ephemeral;
 use super::health::{is_ready, is_started};
 use super::phase::{Phase, phase, reported};
+use super::record::{Ended, ImageState, RESTARTING_ALL, RESTARTING_ALL_MESSAGE, Record, Run};
 use super::resize;
 use super::restart::wants;
-use super::state::{
-    Ended, ImageState, PodState, RESTARTING_ALL, RESTARTING_ALL_MESSAGE, Record, Run, Sandbox,
-    containers, is_sidecar,
-};
+use super::state::{PodState, Sandbox, containers, is_sidecar};
 use k8s_openapi::api::core::v1::{
     Container, ContainerState, ContainerStateRunning, ContainerStateTerminated,
     ContainerStateWaiting, ContainerStatus, ContainerUser, HostIP, LinuxContainerUser, Pod, PodIP,

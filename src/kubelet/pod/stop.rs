@@ -7,7 +7,8 @@
 
 use super::decide::{Action, Decision, GRACE_S_MIN};
 use super::health;
-use super::state::{PodState, Record, Run, Sandbox, Stop, containers, is_sidecar};
+use super::record::{Record, Run, Stop};
+use super::state::{PodState, Sandbox, containers, is_sidecar};
 use k8s_openapi::api::core::v1::Pod;
 
 /// Deletion: everything is stopped and given back, then the API is told.

@@ -10,6 +10,7 @@
 //! It never knows about restarts, statuses or the API beyond the events it records.
 
 pub mod answer;
+pub mod counts;
 mod exec;
 pub mod grpc;
 pub mod http;
@@ -21,10 +22,12 @@ mod tcp;
 mod tls;
 pub mod url;
 
+use self::counts::Counts;
 use super::Context;
 use super::events::reference;
 use super::pod::health::{self, Beginning, Health, Kind, Standing};
-use super::pod::state::{PodState, Run, Sandbox, containers};
+use super::pod::record::Run;
+use super::pod::state::{PodState, Sandbox, containers};
 use crate::runtime::RunId;
 use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod};
 use std::collections::BTreeMap;
@@ -98,6 +101,8 @@ impl Probes {
                 let health = Health::new(&checks, from, |_| rand::random::<f64>());
                 let (sender, standing) = watch::channel(health.standing());
                 let (pod_ends, ending) = watch::channel(ends);
+                let counts = Arc::new(Counts::of(pod, &container.name));
+                ctx.counters.probes.add(&counts);
                 let task = run::Task {
                     ctx: ctx.clone(),
                     about: reference(pod, Some((init, &container.name))),
@@ -109,6 +114,7 @@ impl Probes {
                     standing: sender,
                     changed: self.changed.clone(),
                     pod_ends: ending,
+                    counts,
                 };
                 let watched = Watched {
                     run: RunId {

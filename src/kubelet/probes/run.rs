@@ -1,6 +1,7 @@
 //! The task that probes one run of a container.
 
 use super::answer::Outcome;
+use super::counts::Counts;
 use super::target::Target;
 use super::{exec, grpc, http, tcp};
 use crate::kubelet::Context;
@@ -47,6 +48,7 @@ pub struct Task {
     pub standing: watch::Sender<Standing>,
     pub changed: Arc<Notify>,
     pub pod_ends: watch::Receiver<bool>,
+    pub counts: Arc<Counts>,
 }
 
 impl Task {
@@ -89,7 +91,9 @@ impl Task {
         let (_, what) = self.tries.iter().find(|(of, _)| *of == kind)?;
         let what = what.clone();
         let (ctx, uid, container) = (self.ctx.clone(), self.uid.clone(), self.container.clone());
+        let counts = self.counts.clone();
         Some(Box::pin(async move {
+            let began = Instant::now();
             let mut outcome = Outcome::unknown("it was never tried");
             for _ in 0..TRIES_MAX {
                 outcome = once(&ctx, &uid, &container, &what).await;
@@ -97,6 +101,7 @@ impl Task {
                     break;
                 }
             }
+            counts.count(kind, &outcome, began.elapsed());
             (kind, outcome)
         }))
     }

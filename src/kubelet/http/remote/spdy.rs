@@ -4,8 +4,9 @@
 use super::{Carried, Starting, Wanted, attend, remote};
 use crate::kubelet::http::Refusal;
 use crate::streaming::channel::{Input, Output, V4, terminal_size};
-use crate::streaming::session::{Reader, Stream, Writer, session};
+use crate::streaming::session::session;
 use crate::streaming::spdy::{Role, UPGRADE};
+use crate::streaming::stream::{Reader, Stream, Writer};
 use ::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use axum::body::Body;
 use hyper::upgrade::{OnUpgrade, Upgraded};

@@ -3,8 +3,9 @@
 use super::world::{World, pod, run, sandbox};
 use crate::kubelet::pod::decide::{decide, is_complete};
 use crate::kubelet::pod::phase::Phase;
+use crate::kubelet::pod::record::{Blocked, ImageState, Run};
 use crate::kubelet::pod::restart::RestartPolicy;
-use crate::kubelet::pod::state::{Blocked, ImageState, PodState, Run, Volumes};
+use crate::kubelet::pod::state::{PodState, Volumes};
 use crate::kubelet::pod::status::{END_SHOWN_MS, PULL_ERROR_SHOWN_MS};
 use crate::runtime::ContainerState;
 use serde_json::json;

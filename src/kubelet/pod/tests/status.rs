@@ -2,7 +2,7 @@
 
 use super::world::World;
 use crate::kubelet::pod::patch::status_patch;
-use crate::kubelet::pod::state::{Blocked, ImageState};
+use crate::kubelet::pod::record::{Blocked, ImageState};
 use crate::kubelet::pod::status::pod_status;
 use k8s_openapi::api::core::v1::{ContainerStatus, PodStatus};
 use serde_json::json;
@@ -274,7 +274,7 @@ fn the_patch_holds_only_changes() {
         json!({"metadata": {"uid": "u"}, "status": {}})
     );
     world.state.sandbox_lost(world.now_ms);
-    world.state.containers.get_mut("a").unwrap().run = crate::kubelet::pod::state::Run::Never;
+    world.state.containers.get_mut("a").unwrap().run = crate::kubelet::pod::record::Run::Never;
     let pending = status(&world);
     let patch = status_patch(&world.pod, &pending);
     assert_eq!(patch["status"]["podIP"], json!(null));
@@ -351,7 +351,7 @@ fn messages_share_the_room() {
     for name in ["a", "b", "c", "d"] {
         world.ends(name, 1);
         let record = world.record(name);
-        if let crate::kubelet::pod::state::Run::Ended(ended) = &mut record.run {
+        if let crate::kubelet::pod::record::Run::Ended(ended) = &mut record.run {
             ended.message = Some("é".repeat(2048));
         }
     }

@@ -2,7 +2,7 @@
 
 use super::world::World;
 use crate::kubelet::pod::phase::Phase;
-use crate::kubelet::pod::state::Stop;
+use crate::kubelet::pod::record::Stop;
 use serde_json::json;
 
 #[test]

@@ -2,7 +2,8 @@
 
 use crate::kubelet::pod::decide::{Action, advance, decide};
 use crate::kubelet::pod::phase::{Phase, reported};
-use crate::kubelet::pod::state::{ImageState, PodState, Record, Sandbox, Stop, Volumes};
+use crate::kubelet::pod::record::{ImageState, Record, Stop};
+use crate::kubelet::pod::state::{PodState, Sandbox, Volumes};
 use crate::runtime::{ContainerState, ContainerStatus, Exit, RunId, SandboxSpec, SandboxStatus};
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::json;
