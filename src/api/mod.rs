@@ -38,6 +38,7 @@ pub mod rbac;
 mod read;
 pub mod request;
 mod reviews;
+mod scale;
 pub mod server;
 pub mod status;
 pub mod table;
@@ -380,6 +381,13 @@ impl Api {
         }
         let on_object = path.name.is_some();
         match (head.method, part) {
+            (Method::GET, Some(Subresource::Scale)) => self.scale(&call),
+            (Method::PUT, Some(Subresource::Scale)) => {
+                self.replace_scale(&call, body::read(body).await?).await
+            }
+            (Method::PATCH, Some(Subresource::Scale)) => {
+                self.patch_scale(&call, body::read(body).await?).await
+            }
             (
                 Method::GET,
                 None
@@ -436,6 +444,7 @@ fn part_of(kind: &Kind, word: &str) -> Option<Subresource> {
         "ephemeralcontainers" => Subresource::EphemeralContainers,
         "resize" => Subresource::Resize,
         "eviction" => Subresource::Eviction,
+        "scale" => Subresource::Scale,
         _ => return None,
     };
     kind.subresources.contains(&part).then_some(part)
