@@ -6,6 +6,7 @@ mod common;
 mod access;
 mod kubectl;
 mod library;
+mod workloads;
 
 use common::TestNode;
 use common::shared::Shared;
@@ -33,5 +34,6 @@ fn main() -> ExitCode {
         ("access", access::TESTS),
         ("kubectl", kubectl::TESTS),
         ("library", library::TESTS),
+        ("workloads", workloads::TESTS),
     ])
 }
