@@ -2,7 +2,7 @@
 //! <https://kubernetes.io/docs/concepts/overview/kubernetes-api/#discovery-api>
 
 use super::body::api_version;
-use super::kinds::{Kind, Subresource, token_request_kind};
+use super::kinds::{Kind, SCALE, Subresource, token_request_kind};
 use serde_json::{Value, json};
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -143,6 +143,7 @@ pub fn resources(kinds: &[Kind], group: &str, version: &str) -> Option<Value> {
             let foreign = match part {
                 Subresource::Token => Some((token_request_kind().group, "v1")),
                 Subresource::Eviction => Some(("policy", "v1")),
+                Subresource::Scale => Some((SCALE.group, SCALE.version)),
                 _ => None,
             };
             if let Some((group, version)) = foreign {
@@ -180,6 +181,7 @@ fn subresource(
             "NodeProxyOptions",
         ),
         Subresource::Eviction => ("eviction", &["create"], "Eviction"),
+        Subresource::Scale => ("scale", &["get", "patch", "update"], SCALE.kind),
         Subresource::Finalize => ("finalize", &["update"], kind.kind),
         Subresource::Token => ("token", &["create"], "TokenRequest"),
         Subresource::Resize => ("resize", &["get", "patch", "update"], kind.kind),
@@ -248,6 +250,10 @@ fn aggregated_resource(kind: &Kind) -> Value {
             match part {
                 Subresource::Token => answer["group"] = token_request_kind().group.into(),
                 Subresource::Eviction => answer["group"] = "policy".into(),
+                Subresource::Scale => {
+                    answer["group"] = SCALE.group.into();
+                    answer["version"] = SCALE.version.into();
+                }
                 _ => {}
             }
             json!({"subresource": name, "responseKind": answer, "verbs": verbs})

@@ -38,6 +38,7 @@ pub mod rbac;
 mod read;
 pub mod request;
 mod reviews;
+mod scale;
 pub mod server;
 mod soft;
 pub mod status;
@@ -388,6 +389,13 @@ impl Api {
         }
         let on_object = path.name.is_some();
         match (head.method, part) {
+            (Method::GET, Some(Subresource::Scale)) => self.scale(&call),
+            (Method::PUT, Some(Subresource::Scale)) => {
+                self.replace_scale(&call, body::read(body).await?).await
+            }
+            (Method::PATCH, Some(Subresource::Scale)) => {
+                self.patch_scale(&call, body::read(body).await?).await
+            }
             (
                 Method::GET,
                 None
@@ -444,6 +452,7 @@ fn part_of(kind: &Kind, word: &str) -> Option<Subresource> {
         "ephemeralcontainers" => Subresource::EphemeralContainers,
         "resize" => Subresource::Resize,
         "eviction" => Subresource::Eviction,
+        "scale" => Subresource::Scale,
         _ => return None,
     };
     kind.subresources.contains(&part).then_some(part)

@@ -12,7 +12,7 @@ use crate::object::access::{list, text};
 use crate::store::{Expect, Key, Op, Stored, Txn, TxnOutcome};
 use axum::body::Body;
 use bytes::Bytes;
-use http::Response;
+use http::{HeaderMap, Response};
 use serde_json::Value;
 
 /// What a try to write came to.
@@ -64,18 +64,7 @@ impl Api {
     ) -> ApiResult<Response<Body>> {
         let (kind, form) = (call.kind, call.form()?);
         let (name, key) = (call.name()?, call.key()?);
-        let content_type = body::media_type(call.headers);
-        if content_type == "application/apply-patch+yaml" {
-            return Err(ApiError::unsupported_media_type(
-                "server-side apply is not supported yet: use client-side apply (kubectl apply without --server-side)",
-            ));
-        }
-        if !patch::CONTENT_TYPES.contains(&content_type) {
-            return Err(ApiError::unsupported_media_type(format!(
-                "the body of the request was in an unknown format - accepted media types include: {} (got {content_type:?})",
-                patch::CONTENT_TYPES.join(", ")
-            )));
-        }
+        let patch_type = patch_type(call.headers)?;
         let validation = call.query.field_validation()?;
         for _ in 0..ATTEMPTS_MAX {
             let old = self.present(kind, &key, name)?;
@@ -83,17 +72,7 @@ impl Api {
             if let Some(view) = call.seen_as.strategy.view() {
                 before = (view.from_stored)(before);
             }
-            let object = patch::apply(content_type, kind.kind, &before, &body).map_err(
-                |error| match error {
-                    patch::PatchError::Malformed(why) => ApiError::bad_request(why),
-                    patch::PatchError::NotApplicable(why) => ApiError::unprocessable(why),
-                },
-            )?;
-            if !object.is_object() {
-                return Err(ApiError::unprocessable(
-                    "the patched object is not an object",
-                ));
-            }
+            let object = patched(patch_type, kind.kind, &before, &body)?;
             let (mut object, warnings) = check_patched(call, &before, object, validation)?;
             metadata::place(
                 kind,
@@ -210,6 +189,39 @@ impl Api {
         }
         Err(ApiError::modified(kind, name))
     }
+}
+
+/// The type of a patch; refuses those that are not known here, whether or not there is something to patch.
+pub(super) fn patch_type(headers: &HeaderMap) -> ApiResult<&str> {
+    match body::media_type(headers) {
+        "application/apply-patch+yaml" => Err(ApiError::unsupported_media_type(
+            "server-side apply is not supported yet: use client-side apply (kubectl apply without --server-side)",
+        )),
+        known if patch::CONTENT_TYPES.contains(&known) => Ok(known),
+        other => Err(ApiError::unsupported_media_type(format!(
+            "the body of the request was in an unknown format - accepted media types include: {} (got {other:?})",
+            patch::CONTENT_TYPES.join(", ")
+        ))),
+    }
+}
+
+/// What a patch makes of `before`, which has the form of `kind`.
+pub(super) fn patched(
+    patch_type: &str,
+    kind: &str,
+    before: &Value,
+    body: &[u8],
+) -> ApiResult<Value> {
+    let object = patch::apply(patch_type, kind, before, body).map_err(|error| match error {
+        patch::PatchError::Malformed(why) => ApiError::bad_request(why),
+        patch::PatchError::NotApplicable(why) => ApiError::unprocessable(why),
+    })?;
+    if !object.is_object() {
+        return Err(ApiError::unprocessable(
+            "the patched object is not an object",
+        ));
+    }
+    Ok(object)
 }
 
 /// The object as it would be stored: what the client may change from `object`, everything else from `before`.

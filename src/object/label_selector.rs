@@ -144,6 +144,38 @@ impl LabelSelector {
     }
 }
 
+/// An object's selector field as text that can be parsed again, in the order of its keys
+/// (`a=b,tier in (x,y),!old`); empty where it selects everything.
+pub fn written(selector: &Value) -> String {
+    use super::access::{list, map, text};
+    let mut parts: Vec<(&str, String)> = map(selector, "/matchLabels")
+        .iter()
+        .map(|(key, value)| {
+            let value = value.as_str().unwrap_or_default();
+            (key.as_str(), format!("{key}={value}"))
+        })
+        .collect();
+    for expression in list(selector, "/matchExpressions") {
+        let key = text(expression, "/key");
+        let mut values: Vec<&str> = list(expression, "/values")
+            .iter()
+            .filter_map(Value::as_str)
+            .collect();
+        values.sort_unstable();
+        let values = values.join(",");
+        let part = match text(expression, "/operator") {
+            "In" => format!("{key} in ({values})"),
+            "NotIn" => format!("{key} notin ({values})"),
+            "Exists" => key.to_owned(),
+            _ => format!("!{key}"),
+        };
+        parts.push((key, part));
+    }
+    parts.sort_by(|one, other| one.0.cmp(other.0));
+    let parts: Vec<String> = parts.into_iter().map(|(_, part)| part).collect();
+    parts.join(",")
+}
+
 fn requirement(key: &str, test: Test) -> Result<Requirement, String> {
     check_qualified(key).map_err(|rule| format!("key: Invalid value: {key:?}: {rule}"))?;
     if let Test::In(values) | Test::NotIn(values) = &test {
@@ -365,6 +397,23 @@ mod tests {
             let selector = LabelSelector::parse(text).unwrap();
             assert_eq!(selector.matches_object(&object), want, "{text}");
         }
+    }
+
+    #[test]
+    fn is_written_as_it_is_read() {
+        let selector = json!({
+            "matchLabels": {"b": "2", "a": "1"},
+            "matchExpressions": [
+                {"key": "tier", "operator": "In", "values": ["y", "x"]},
+                {"key": "old", "operator": "DoesNotExist"},
+                {"key": "k", "operator": "Exists"},
+                {"key": "n", "operator": "NotIn", "values": ["z"]},
+            ]
+        });
+        let text = written(&selector);
+        assert_eq!(text, "a=1,b=2,k,n notin (z),!old,tier in (x,y)");
+        assert!(LabelSelector::parse(&text).is_ok());
+        assert_eq!(written(&json!({})), "");
     }
 
     #[test]

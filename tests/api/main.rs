@@ -7,6 +7,7 @@ mod access;
 mod kubectl;
 mod library;
 mod policies;
+mod workloads;
 
 use common::TestNode;
 use common::shared::Shared;
@@ -35,5 +36,6 @@ fn main() -> ExitCode {
         ("kubectl", kubectl::TESTS),
         ("library", library::TESTS),
         ("policies", policies::TESTS),
+        ("workloads", workloads::TESTS),
     ])
 }

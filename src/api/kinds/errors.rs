@@ -48,6 +48,20 @@ impl FieldError {
         FieldError::new(field, "FieldValueTooLong", message)
     }
 
+    pub fn too_many(field: impl Into<String>, actual: usize, max: usize) -> FieldError {
+        let message = format!("Too many: {actual}: must have at most {max} items");
+        FieldError::new(field, "FieldValueTooMany", message)
+    }
+
+    /// Wrong in a way that its value would not show.
+    pub fn wrong(field: impl Into<String>, detail: &str) -> FieldError {
+        FieldError::new(
+            field,
+            "FieldValueInvalid",
+            format!("Invalid value: {detail}"),
+        )
+    }
+
     pub fn not_supported(field: impl Into<String>, value: &str, supported: &[&str]) -> FieldError {
         let list: Vec<String> = supported.iter().map(|word| format!("{word:?}")).collect();
         let message = format!(

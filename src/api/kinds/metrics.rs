@@ -12,40 +12,22 @@ impl Strategy for Computed {}
 
 const NO_PARTS: &[Subresource] = &[];
 
-pub const NODE_METRICS: Kind = Kind {
-    group: GROUP,
-    version: "v1beta1",
-    kind: "NodeMetrics",
-    plural: "nodes",
-    singular: "",
-    short_names: &[],
-    categories: &[],
-    namespaced: false,
-    subresources: NO_PARTS,
-    selectable: &[],
-    columns: table::METRICS,
-    strategy: &Computed,
-    check: |_| Checked {
+pub const NODE_METRICS: Kind = Kind::new(GROUP, "NodeMetrics", ["nodes", ""], &Computed, |_| {
+    Checked {
         wrong_type: None,
         unknown: Vec::new(),
-    },
-};
+    }
+})
+.version("v1beta1")
+.cluster_wide()
+.parts(NO_PARTS)
+.columns(table::METRICS);
 
-pub const POD_METRICS: Kind = Kind {
-    group: GROUP,
-    version: "v1beta1",
-    kind: "PodMetrics",
-    plural: "pods",
-    singular: "",
-    short_names: &[],
-    categories: &[],
-    namespaced: true,
-    subresources: NO_PARTS,
-    selectable: &[],
-    columns: table::METRICS,
-    strategy: &Computed,
-    check: |_| Checked {
+pub const POD_METRICS: Kind =
+    Kind::new(GROUP, "PodMetrics", ["pods", ""], &Computed, |_| Checked {
         wrong_type: None,
         unknown: Vec::new(),
-    },
-};
+    })
+    .version("v1beta1")
+    .parts(NO_PARTS)
+    .columns(table::METRICS);

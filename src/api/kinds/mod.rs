@@ -5,6 +5,7 @@
 //! Order of a create: `check`, `default`, `prepare_create`, `validate`; of an update: `check`, `default`,
 //! `prepare_update`, `validate`, `validate_update`. Pure; never knows about storage, HTTP or users.
 
+mod amount;
 mod check;
 mod config_map;
 mod csi;
@@ -30,6 +31,7 @@ mod rbac;
 mod registry;
 mod resource_quota;
 mod review;
+mod scale;
 mod secret;
 mod selector;
 mod service;
@@ -44,6 +46,7 @@ pub use pod::field_is_refused as pod_field_is_refused;
 pub use priority_class::{SYSTEM_CLASSES, is_system as is_system_priority_class};
 pub use registry::all;
 pub use review::token_request as token_request_kind;
+pub use scale::{KIND as SCALE, of as scale_of, set_replicas};
 
 use serde_json::Value;
 
@@ -123,6 +126,7 @@ pub enum Subresource {
     EphemeralContainers,
     Resize,
     Eviction,
+    Scale,
 }
 
 /// A resource the API serves.
@@ -172,6 +176,43 @@ impl Kind {
             strategy,
             check,
         }
+    }
+
+    /// It belongs to the cluster, not to a namespace.
+    const fn cluster_wide(mut self) -> Kind {
+        self.namespaced = false;
+        self
+    }
+
+    const fn version(mut self, version: &'static str) -> Kind {
+        self.version = version;
+        self
+    }
+
+    const fn short(mut self, names: &'static [&'static str]) -> Kind {
+        self.short_names = names;
+        self
+    }
+
+    /// `kubectl get all` shows it.
+    const fn in_all(mut self) -> Kind {
+        self.categories = &["all"];
+        self
+    }
+
+    const fn parts(mut self, parts: &'static [Subresource]) -> Kind {
+        self.subresources = parts;
+        self
+    }
+
+    const fn selectable(mut self, fields: &'static [(&'static str, &'static str)]) -> Kind {
+        self.selectable = fields;
+        self
+    }
+
+    const fn columns(mut self, columns: &'static [super::table::Column]) -> Kind {
+        self.columns = columns;
+        self
     }
 }
 

@@ -3,12 +3,10 @@
 
 use super::errors::Errors;
 use super::status::{keep_status, only_status, put};
-use super::{FieldError, Strategy, metadata, selector};
+use super::{FieldError, Strategy, amount, metadata, selector};
 use crate::object::access::present;
 use crate::object::names;
 use serde_json::{Value, json};
-
-const PERCENT: &str = "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')";
 
 pub struct PodDisruptionBudget;
 
@@ -40,7 +38,9 @@ impl Strategy for PodDisruptionBudget {
             errors.push(FieldError::invalid("spec", spec, detail));
         }
         for field in ["minAvailable", "maxUnavailable"] {
-            amount(&spec[field], &format!("spec.{field}"), &mut errors);
+            let at = format!("spec.{field}");
+            amount::count_or_percent(&spec[field], &at, &mut errors);
+            amount::at_most_all(&spec[field], &at, &mut errors);
         }
         selector::validate(&spec["selector"], "spec.selector", &mut errors);
         if let Some(policy) = spec["unhealthyPodEvictionPolicy"].as_str() {
@@ -53,32 +53,6 @@ impl Strategy for PodDisruptionBudget {
     fn validate_update(&self, old: &Value, object: &Value) -> Vec<FieldError> {
         metadata::validate_update(old, object)
     }
-}
-
-/// A count or a share of at most all.
-fn amount(value: &Value, field: &str, errors: &mut Errors) {
-    match value {
-        Value::Number(number) if number.as_i64().is_none_or(|number| number < 0) => {
-            let detail = "must be greater than or equal to 0";
-            errors.push(FieldError::invalid(field, value, detail));
-        }
-        Value::String(share) => match percent(share) {
-            None => errors.push(FieldError::invalid(field, value, PERCENT)),
-            Some(share) if share > 100 => {
-                let detail = "must not be greater than 100%";
-                errors.push(FieldError::invalid(field, value, detail));
-            }
-            Some(_) => {}
-        },
-        _ => {}
-    }
-}
-
-fn percent(text: &str) -> Option<u64> {
-    let digits = text.strip_suffix('%')?;
-    let numeric = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    // More digits than a number can have are more than all, too.
-    numeric.then(|| digits.parse().unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

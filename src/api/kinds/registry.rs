@@ -15,121 +15,89 @@ use k8s_openapi::api::storage;
 use std::sync::LazyLock;
 
 static KINDS: &[Kind] = &[
-    Kind {
-        group: "",
-        version: "v1",
-        kind: "ConfigMap",
-        plural: "configmaps",
-        singular: "configmap",
-        short_names: &["cm"],
-        categories: &[],
-        namespaced: true,
-        subresources: &[],
-        selectable: &[],
-        columns: table::CONFIG_MAP,
-        strategy: &config_map::ConfigMap,
-        check: check::<v1::ConfigMap>,
-    },
-    Kind {
-        group: "",
-        version: "v1",
-        kind: "Event",
-        plural: "events",
-        singular: "event",
-        short_names: &["ev"],
-        categories: &[],
-        namespaced: true,
-        subresources: &[],
-        selectable: &[
-            ("involvedObject.kind", "/involvedObject/kind"),
-            ("involvedObject.namespace", "/involvedObject/namespace"),
-            ("involvedObject.name", "/involvedObject/name"),
-            ("involvedObject.uid", "/involvedObject/uid"),
-            ("involvedObject.apiVersion", "/involvedObject/apiVersion"),
-            (
-                "involvedObject.resourceVersion",
-                "/involvedObject/resourceVersion",
-            ),
-            ("involvedObject.fieldPath", "/involvedObject/fieldPath"),
-            ("reason", "/reason"),
-            ("reportingComponent", "/reportingComponent"),
-            ("source", "/source/component"),
-            ("type", "/type"),
-        ],
-        columns: table::EVENT,
-        strategy: &event::Event,
-        check: check::<v1::Event>,
-    },
-    Kind {
-        group: "",
-        version: "v1",
-        kind: "Namespace",
-        plural: "namespaces",
-        singular: "namespace",
-        short_names: &["ns"],
-        categories: &[],
-        namespaced: false,
-        subresources: &[Subresource::Status, Subresource::Finalize],
-        selectable: &[("status.phase", "/status/phase")],
-        columns: table::NAMESPACE,
-        strategy: &namespace::Namespace,
-        check: check::<v1::Namespace>,
-    },
-    Kind {
-        group: "",
-        version: "v1",
-        kind: "Node",
-        plural: "nodes",
-        singular: "node",
-        short_names: &["no"],
-        categories: &[],
-        namespaced: false,
-        subresources: &[Subresource::Status, Subresource::Proxy],
-        selectable: &[("spec.unschedulable", "/spec/unschedulable")],
-        columns: table::NODE,
-        strategy: &node::Node,
-        check: check::<v1::Node>,
-    },
-    Kind {
-        group: "",
-        version: "v1",
-        kind: "PersistentVolume",
-        plural: "persistentvolumes",
-        singular: "persistentvolume",
-        short_names: &["pv"],
-        categories: &[],
-        namespaced: false,
-        subresources: &[Subresource::Status],
-        selectable: &[],
-        columns: table::PERSISTENT_VOLUME,
-        strategy: &persistent_volume::PersistentVolume,
-        check: check::<v1::PersistentVolume>,
-    },
-    Kind {
-        group: "",
-        version: "v1",
-        kind: "PersistentVolumeClaim",
-        plural: "persistentvolumeclaims",
-        singular: "persistentvolumeclaim",
-        short_names: &["pvc"],
-        categories: &[],
-        namespaced: true,
-        subresources: &[Subresource::Status],
-        selectable: &[],
-        columns: table::PERSISTENT_VOLUME_CLAIM,
-        strategy: &persistent_volume_claim::PersistentVolumeClaim,
-        check: check::<v1::PersistentVolumeClaim>,
-    },
-    Kind {
-        group: "",
-        version: "v1",
-        kind: "Pod",
-        plural: "pods",
-        singular: "pod",
-        short_names: &["po"],
-        categories: &["all"],
-        namespaced: true,
-        subresources: &[
+    Kind::new(
+        "",
+        "ConfigMap",
+        ["configmaps", "configmap"],
+        &config_map::ConfigMap,
+        check::<v1::ConfigMap>,
+    )
+    .short(&["cm"])
+    .columns(table::CONFIG_MAP),
+    Kind::new(
+        "",
+        "Event",
+        ["events", "event"],
+        &event::Event,
+        check::<v1::Event>,
+    )
+    .short(&["ev"])
+    .selectable(&[
+        ("involvedObject.kind", "/involvedObject/kind"),
+        ("involvedObject.namespace", "/involvedObject/namespace"),
+        ("involvedObject.name", "/involvedObject/name"),
+        ("involvedObject.uid", "/involvedObject/uid"),
+        ("involvedObject.apiVersion", "/involvedObject/apiVersion"),
+        (
+            "involvedObject.resourceVersion",
+            "/involvedObject/resourceVersion",
+        ),
+        ("involvedObject.fieldPath", "/involvedObject/fieldPath"),
+        ("reason", "/reason"),
+        ("reportingComponent", "/reportingComponent"),
+        ("source", "/source/component"),
+        ("type", "/type"),
+    ])
+    .columns(table::EVENT),
+    Kind::new(
+        "",
+        "Namespace",
+        ["namespaces", "namespace"],
+        &namespace::Namespace,
+        check::<v1::Namespace>,
+    )
+    .cluster_wide()
+    .short(&["ns"])
+    .parts(&[Subresource::Status, Subresource::Finalize])
+    .selectable(&[("status.phase", "/status/phase")])
+    .columns(table::NAMESPACE),
+    Kind::new(
+        "",
+        "Node",
+        ["nodes", "node"],
+        &node::Node,
+        check::<v1::Node>,
+    )
+    .cluster_wide()
+    .short(&["no"])
+    .parts(&[Subresource::Status, Subresource::Proxy])
+    .selectable(&[("spec.unschedulable", "/spec/unschedulable")])
+    .columns(table::NODE),
+    Kind::new(
+        "",
+        "PersistentVolume",
+        ["persistentvolumes", "persistentvolume"],
+        &persistent_volume::PersistentVolume,
+        check::<v1::PersistentVolume>,
+    )
+    .cluster_wide()
+    .short(&["pv"])
+    .parts(&[Subresource::Status])
+    .columns(table::PERSISTENT_VOLUME),
+    Kind::new(
+        "",
+        "PersistentVolumeClaim",
+        ["persistentvolumeclaims", "persistentvolumeclaim"],
+        &persistent_volume_claim::PersistentVolumeClaim,
+        check::<v1::PersistentVolumeClaim>,
+    )
+    .short(&["pvc"])
+    .parts(&[Subresource::Status])
+    .columns(table::PERSISTENT_VOLUME_CLAIM),
+    Kind::new("", "Pod", ["pods", "pod"], &pod::Pod, check::<v1::Pod>)
+        .short(&["po"])
+        .in_all()
+        .parts(&[
             Subresource::Status,
             Subresource::Binding,
             Subresource::Log,
@@ -139,8 +107,8 @@ static KINDS: &[Kind] = &[
             Subresource::EphemeralContainers,
             Subresource::Resize,
             Subresource::Eviction,
-        ],
-        selectable: &[
+        ])
+        .selectable(&[
             ("spec.nodeName", "/spec/nodeName"),
             ("spec.restartPolicy", "/spec/restartPolicy"),
             ("spec.schedulerName", "/spec/schedulerName"),
@@ -149,74 +117,52 @@ static KINDS: &[Kind] = &[
             ("status.phase", "/status/phase"),
             ("status.podIP", "/status/podIP"),
             ("status.nominatedNodeName", "/status/nominatedNodeName"),
-        ],
-        columns: table::POD,
-        strategy: &pod::Pod,
-        check: check::<v1::Pod>,
-    },
-    Kind {
-        group: "",
-        version: "v1",
-        kind: "Secret",
-        plural: "secrets",
-        singular: "secret",
-        short_names: &[],
-        categories: &[],
-        namespaced: true,
-        subresources: &[],
-        selectable: &[("type", "/type")],
-        columns: table::SECRET,
-        strategy: &secret::Secret,
-        check: check::<v1::Secret>,
-    },
-    Kind {
-        group: "",
-        version: "v1",
-        kind: "ServiceAccount",
-        plural: "serviceaccounts",
-        singular: "serviceaccount",
-        short_names: &["sa"],
-        categories: &[],
-        namespaced: true,
-        subresources: &[Subresource::Token],
-        selectable: &[],
-        columns: table::SERVICE_ACCOUNT,
-        strategy: &service_account::ServiceAccount,
-        check: check::<v1::ServiceAccount>,
-    },
-    Kind {
-        group: "",
-        version: "v1",
-        kind: "Service",
-        plural: "services",
-        singular: "service",
-        short_names: &["svc"],
-        categories: &["all"],
-        namespaced: true,
-        subresources: &[Subresource::Status],
-        selectable: &[
-            ("spec.clusterIP", "/spec/clusterIP"),
-            ("spec.type", "/spec/type"),
-        ],
-        columns: table::SERVICE,
-        strategy: &service::Service,
-        check: check::<v1::Service>,
-    },
-    Kind {
-        group: "storage.k8s.io",
-        version: "v1",
-        kind: "StorageClass",
-        plural: "storageclasses",
-        singular: "storageclass",
-        short_names: &["sc"],
-        categories: &[],
-        namespaced: false,
-        subresources: &[],
-        selectable: &[],
-        columns: table::STORAGE_CLASS,
-        strategy: &storage_class::StorageClass,
-        check: check::<storage::v1::StorageClass>,
-    },
+        ])
+        .columns(table::POD),
+    Kind::new(
+        "",
+        "Secret",
+        ["secrets", "secret"],
+        &secret::Secret,
+        check::<v1::Secret>,
+    )
+    .selectable(&[("type", "/type")])
+    .columns(table::SECRET),
+    Kind::new(
+        "",
+        "ServiceAccount",
+        ["serviceaccounts", "serviceaccount"],
+        &service_account::ServiceAccount,
+        check::<v1::ServiceAccount>,
+    )
+    .short(&["sa"])
+    .parts(&[Subresource::Token])
+    .columns(table::SERVICE_ACCOUNT),
+    Kind::new(
+        "",
+        "Service",
+        ["services", "service"],
+        &service::Service,
+        check::<v1::Service>,
+    )
+    .short(&["svc"])
+    .in_all()
+    .parts(&[Subresource::Status])
+    .selectable(&[
+        ("spec.clusterIP", "/spec/clusterIP"),
+        ("spec.type", "/spec/type"),
+    ])
+    .columns(table::SERVICE),
+    Kind::new(
+        "storage.k8s.io",
+        "StorageClass",
+        ["storageclasses", "storageclass"],
+        &storage_class::StorageClass,
+        check::<storage::v1::StorageClass>,
+    )
+    .cluster_wide()
+    .short(&["sc"])
+    .columns(table::STORAGE_CLASS),
     metrics::NODE_METRICS,
     metrics::POD_METRICS,
 ];

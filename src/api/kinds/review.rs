@@ -2,7 +2,6 @@
 
 use super::check::check;
 use super::{Kind, Strategy};
-use crate::api::table;
 use k8s_openapi::api::authentication::v1 as authentication;
 
 pub struct Review;
@@ -22,21 +21,13 @@ impl Kind {
 }
 
 /// `TokenRequest`: no resource of its own, but the body of one part of a service account.
-static TOKEN_REQUEST: Kind = Kind {
-    group: "authentication.k8s.io",
-    version: "v1",
-    kind: "TokenRequest",
-    plural: "serviceaccounts",
-    singular: "",
-    short_names: &[],
-    categories: &[],
-    namespaced: true,
-    subresources: &[],
-    selectable: &[],
-    columns: table::GENERIC,
-    strategy: &Review,
-    check: check::<authentication::TokenRequest>,
-};
+static TOKEN_REQUEST: Kind = Kind::new(
+    "authentication.k8s.io",
+    "TokenRequest",
+    ["serviceaccounts", ""],
+    &Review,
+    check::<authentication::TokenRequest>,
+);
 
 pub fn token_request() -> &'static Kind {
     &TOKEN_REQUEST

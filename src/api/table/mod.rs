@@ -11,6 +11,7 @@ mod metrics;
 mod pod;
 mod policies;
 mod storage;
+mod workloads;
 
 pub use columns::{
     CONFIG_MAP, ENDPOINT_SLICE, ENDPOINTS, EVENT, GENERIC, NAMESPACE, NODE, POD, ROLE,
@@ -23,6 +24,10 @@ pub use policies::{
 pub use storage::{PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM, STORAGE_CLASS};
 
 pub use metrics::METRICS;
+pub use workloads::{
+    CONTROLLER_REVISION, CRON_JOB, DAEMON_SET, DEPLOYMENT, JOB, POD_TEMPLATE, REPLICA_SET,
+    REPLICATION_CONTROLLER, SCALE, STATEFUL_SET,
+};
 
 use serde_json::{Value, json};
 

@@ -5,6 +5,7 @@ use super::Column;
 use super::columns::{AGE, NAME, column};
 use crate::object::access::{integer, list, map, present, text, truth};
 use crate::object::amount::Amount;
+use crate::object::selector::written;
 use serde_json::Value;
 
 pub const BUDGET: &[Column] = &[
@@ -89,30 +90,9 @@ pub const NETWORK_POLICY: &[Column] = &[
 
 /// `a=b,tier in (x,y)` (upstream's `FormatLabelSelector`).
 fn selector(selector: &Value) -> String {
-    let mut parts: Vec<String> = map(selector, "/matchLabels")
-        .iter()
-        .map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()))
-        .collect();
-    for expression in list(selector, "/matchExpressions") {
-        let key = text(expression, "/key");
-        let mut values: Vec<&str> = list(expression, "/values")
-            .iter()
-            .filter_map(Value::as_str)
-            .collect();
-        values.sort_unstable();
-        let values = values.join(",");
-        parts.push(match text(expression, "/operator") {
-            "In" => format!("{key} in ({values})"),
-            "NotIn" => format!("{key} notin ({values})"),
-            "Exists" => key.to_owned(),
-            _ => format!("!{key}"),
-        });
-    }
-    parts.sort_unstable();
-    if parts.is_empty() {
-        "<none>".into()
-    } else {
-        parts.join(",")
+    match written(selector) {
+        all if all.is_empty() => "<none>".into(),
+        some => some,
     }
 }
 

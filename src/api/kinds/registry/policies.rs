@@ -26,170 +26,144 @@ pub static KINDS: &[Kind] = &[
         &review::Review,
         check::<v1::Binding>,
     ),
-    Kind {
-        short_names: &["limits"],
-        ..Kind::new(
-            "",
-            "LimitRange",
-            ["limitranges", "limitrange"],
-            &limit_range::LimitRange,
-            check::<v1::LimitRange>,
-        )
-    },
-    Kind {
-        short_names: &["quota"],
-        subresources: &[Subresource::Status],
-        columns: table::RESOURCE_QUOTA,
-        ..Kind::new(
-            "",
-            "ResourceQuota",
-            ["resourcequotas", "resourcequota"],
-            &resource_quota::ResourceQuota,
-            check::<v1::ResourceQuota>,
-        )
-    },
-    Kind {
-        version: "v2",
-        short_names: &["hpa"],
-        categories: &["all"],
-        subresources: &[Subresource::Status],
-        columns: table::AUTOSCALER,
-        ..Kind::new(
-            "autoscaling",
-            "HorizontalPodAutoscaler",
-            AUTOSCALERS,
-            &autoscaler::HorizontalPodAutoscaler,
-            check::<autoscaling::v2::HorizontalPodAutoscaler>,
-        )
-    },
-    Kind {
-        short_names: &["hpa"],
-        categories: &["all"],
-        subresources: &[Subresource::Status],
-        columns: table::AUTOSCALER,
-        ..Kind::new(
-            "autoscaling",
-            "HorizontalPodAutoscaler",
-            AUTOSCALERS,
-            &autoscaler::Version1,
-            check::<autoscaling::v1::HorizontalPodAutoscaler>,
-        )
-    },
-    Kind {
-        columns: table::LEASE,
-        ..Kind::new(
-            "coordination.k8s.io",
-            "Lease",
-            ["leases", "lease"],
-            &lease::Lease,
-            check::<coordination::Lease>,
-        )
-    },
-    Kind {
-        short_names: &["ev"],
-        // Pointers into the stored shape.
-        selectable: &[
-            ("reason", "/reason"),
-            ("regarding.kind", "/involvedObject/kind"),
-            ("regarding.namespace", "/involvedObject/namespace"),
-            ("regarding.name", "/involvedObject/name"),
-            ("regarding.uid", "/involvedObject/uid"),
-            ("regarding.apiVersion", "/involvedObject/apiVersion"),
-            (
-                "regarding.resourceVersion",
-                "/involvedObject/resourceVersion",
-            ),
-            ("regarding.fieldPath", "/involvedObject/fieldPath"),
-            ("reportingController", "/reportingComponent"),
-            ("type", "/type"),
-        ],
-        columns: table::EVENT,
-        ..Kind::new(
-            "events.k8s.io",
-            "Event",
-            ["events", "event"],
-            &event_view::EventView,
-            check::<events::Event>,
-        )
-    },
-    Kind {
-        namespaced: false,
-        columns: table::INGRESS_CLASS,
-        ..Kind::new(
-            "networking.k8s.io",
-            "IngressClass",
-            ["ingressclasses", "ingressclass"],
-            &ingress::IngressClass,
-            check::<networking::IngressClass>,
-        )
-    },
-    Kind {
-        short_names: &["ing"],
-        subresources: &[Subresource::Status],
-        columns: table::INGRESS,
-        ..Kind::new(
-            "networking.k8s.io",
-            "Ingress",
-            ["ingresses", "ingress"],
-            &ingress::Ingress,
-            check::<networking::Ingress>,
-        )
-    },
-    Kind {
-        short_names: &["netpol"],
-        columns: table::NETWORK_POLICY,
-        ..Kind::new(
-            "networking.k8s.io",
-            "NetworkPolicy",
-            ["networkpolicies", "networkpolicy"],
-            &network_policy::NetworkPolicy,
-            check::<networking::NetworkPolicy>,
-        )
-    },
-    Kind {
-        short_names: &["pdb"],
-        subresources: &[Subresource::Status],
-        columns: table::BUDGET,
-        ..Kind::new(
-            "policy",
-            "PodDisruptionBudget",
-            ["poddisruptionbudgets", "poddisruptionbudget"],
-            &pod_disruption_budget::PodDisruptionBudget,
-            check::<policy::PodDisruptionBudget>,
-        )
-    },
-    Kind {
-        namespaced: false,
-        short_names: &["pc"],
-        columns: table::PRIORITY_CLASS,
-        ..Kind::new(
-            "scheduling.k8s.io",
-            "PriorityClass",
-            ["priorityclasses", "priorityclass"],
-            &priority_class::PriorityClass,
-            check::<scheduling::PriorityClass>,
-        )
-    },
-    Kind {
-        namespaced: false,
-        ..Kind::new(
-            "storage.k8s.io",
-            "CSIDriver",
-            ["csidrivers", "csidriver"],
-            &csi::Csi,
-            check::<storage::CSIDriver>,
-        )
-    },
-    Kind {
-        namespaced: false,
-        ..Kind::new(
-            "storage.k8s.io",
-            "CSINode",
-            ["csinodes", "csinode"],
-            &csi::Csi,
-            check::<storage::CSINode>,
-        )
-    },
+    Kind::new(
+        "",
+        "LimitRange",
+        ["limitranges", "limitrange"],
+        &limit_range::LimitRange,
+        check::<v1::LimitRange>,
+    )
+    .short(&["limits"]),
+    Kind::new(
+        "",
+        "ResourceQuota",
+        ["resourcequotas", "resourcequota"],
+        &resource_quota::ResourceQuota,
+        check::<v1::ResourceQuota>,
+    )
+    .short(&["quota"])
+    .parts(&[Subresource::Status])
+    .columns(table::RESOURCE_QUOTA),
+    Kind::new(
+        "autoscaling",
+        "HorizontalPodAutoscaler",
+        AUTOSCALERS,
+        &autoscaler::HorizontalPodAutoscaler,
+        check::<autoscaling::v2::HorizontalPodAutoscaler>,
+    )
+    .version("v2")
+    .short(&["hpa"])
+    .in_all()
+    .parts(&[Subresource::Status])
+    .columns(table::AUTOSCALER),
+    Kind::new(
+        "autoscaling",
+        "HorizontalPodAutoscaler",
+        AUTOSCALERS,
+        &autoscaler::Version1,
+        check::<autoscaling::v1::HorizontalPodAutoscaler>,
+    )
+    .short(&["hpa"])
+    .in_all()
+    .parts(&[Subresource::Status])
+    .columns(table::AUTOSCALER),
+    Kind::new(
+        "coordination.k8s.io",
+        "Lease",
+        ["leases", "lease"],
+        &lease::Lease,
+        check::<coordination::Lease>,
+    )
+    .columns(table::LEASE),
+    Kind::new(
+        "events.k8s.io",
+        "Event",
+        ["events", "event"],
+        &event_view::EventView,
+        check::<events::Event>,
+    )
+    .short(&["ev"])
+    // Pointers into the stored shape.
+    .selectable(&[
+        ("reason", "/reason"),
+        ("regarding.kind", "/involvedObject/kind"),
+        ("regarding.namespace", "/involvedObject/namespace"),
+        ("regarding.name", "/involvedObject/name"),
+        ("regarding.uid", "/involvedObject/uid"),
+        ("regarding.apiVersion", "/involvedObject/apiVersion"),
+        (
+            "regarding.resourceVersion",
+            "/involvedObject/resourceVersion",
+        ),
+        ("regarding.fieldPath", "/involvedObject/fieldPath"),
+        ("reportingController", "/reportingComponent"),
+        ("type", "/type"),
+    ])
+    .columns(table::EVENT),
+    Kind::new(
+        "networking.k8s.io",
+        "IngressClass",
+        ["ingressclasses", "ingressclass"],
+        &ingress::IngressClass,
+        check::<networking::IngressClass>,
+    )
+    .cluster_wide()
+    .columns(table::INGRESS_CLASS),
+    Kind::new(
+        "networking.k8s.io",
+        "Ingress",
+        ["ingresses", "ingress"],
+        &ingress::Ingress,
+        check::<networking::Ingress>,
+    )
+    .short(&["ing"])
+    .parts(&[Subresource::Status])
+    .columns(table::INGRESS),
+    Kind::new(
+        "networking.k8s.io",
+        "NetworkPolicy",
+        ["networkpolicies", "networkpolicy"],
+        &network_policy::NetworkPolicy,
+        check::<networking::NetworkPolicy>,
+    )
+    .short(&["netpol"])
+    .columns(table::NETWORK_POLICY),
+    Kind::new(
+        "policy",
+        "PodDisruptionBudget",
+        ["poddisruptionbudgets", "poddisruptionbudget"],
+        &pod_disruption_budget::PodDisruptionBudget,
+        check::<policy::PodDisruptionBudget>,
+    )
+    .short(&["pdb"])
+    .parts(&[Subresource::Status])
+    .columns(table::BUDGET),
+    Kind::new(
+        "scheduling.k8s.io",
+        "PriorityClass",
+        ["priorityclasses", "priorityclass"],
+        &priority_class::PriorityClass,
+        check::<scheduling::PriorityClass>,
+    )
+    .cluster_wide()
+    .short(&["pc"])
+    .columns(table::PRIORITY_CLASS),
+    Kind::new(
+        "storage.k8s.io",
+        "CSIDriver",
+        ["csidrivers", "csidriver"],
+        &csi::Csi,
+        check::<storage::CSIDriver>,
+    )
+    .cluster_wide(),
+    Kind::new(
+        "storage.k8s.io",
+        "CSINode",
+        ["csinodes", "csinode"],
+        &csi::Csi,
+        check::<storage::CSINode>,
+    )
+    .cluster_wide(),
     Kind::new(
         "storage.k8s.io",
         "CSIStorageCapacity",
@@ -197,14 +171,12 @@ pub static KINDS: &[Kind] = &[
         &csi::Csi,
         check::<storage::CSIStorageCapacity>,
     ),
-    Kind {
-        namespaced: false,
-        ..Kind::new(
-            "storage.k8s.io",
-            "VolumeAttachment",
-            ["volumeattachments", "volumeattachment"],
-            &csi::Csi,
-            check::<storage::VolumeAttachment>,
-        )
-    },
+    Kind::new(
+        "storage.k8s.io",
+        "VolumeAttachment",
+        ["volumeattachments", "volumeattachment"],
+        &csi::Csi,
+        check::<storage::VolumeAttachment>,
+    )
+    .cluster_wide(),
 ];

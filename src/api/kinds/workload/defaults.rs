@@ -10,10 +10,8 @@ pub fn apply(kind: Workload, object: &mut Value) {
         .pointer("/spec/template/metadata/labels")
         .cloned()
         .unwrap_or(Value::Null);
-    if matches!(
-        kind,
-        Workload::ReplicationController | Workload::ReplicaSet | Workload::Job
-    ) && map(object, "/metadata/labels").is_empty()
+    if matches!(kind, Workload::ReplicationController | Workload::Job)
+        && map(object, "/metadata/labels").is_empty()
         && labels.as_object().is_some_and(|labels| !labels.is_empty())
         && let Some(metadata) = object.get_mut("metadata")
     {
@@ -41,8 +39,14 @@ pub fn apply(kind: Workload, object: &mut Value) {
             default_to(spec, "revisionHistoryLimit", 10);
         }
         Workload::StatefulSet => stateful_set(spec),
-        Workload::Job => job(spec),
+        Workload::Job => {
+            job(spec);
+            failure_policy(spec);
+        }
         Workload::CronJob => {
+            if let Some(job) = spec.pointer_mut("/jobTemplate/spec") {
+                failure_policy(job);
+            }
             default_to(spec, "concurrencyPolicy", "Allow");
             default_to(spec, "suspend", false);
             default_to(spec, "successfulJobsHistoryLimit", 3);
@@ -118,7 +122,37 @@ fn job(spec: &mut Value) {
     default_to(spec, "podReplacementPolicy", policy);
 }
 
-/// A Job's own selector, by its uid, where the author did not ask to choose one.
+/// A pattern of a pod's condition means one that holds.
+fn failure_policy(spec: &mut Value) {
+    let rules = spec.pointer_mut("/podFailurePolicy/rules");
+    for rule in rules.and_then(Value::as_array_mut).into_iter().flatten() {
+        let patterns = rule.get_mut("onPodConditions");
+        for pattern in patterns.and_then(Value::as_array_mut).into_iter().flatten() {
+            default_to(pattern, "status", "True");
+        }
+    }
+}
+
+/// A template that is left out is an empty one, and so is its spec, as in Go; only a ReplicationController's is a pointer.
+pub fn ensure_template(kind: Workload, object: &mut Value) {
+    let path: &[&str] = match kind {
+        Workload::Revision | Workload::ReplicationController => return,
+        Workload::PodTemplate => &["template", "spec"],
+        Workload::CronJob => &["spec", "jobTemplate", "spec", "template", "spec"],
+        _ => &["spec", "template", "spec"],
+    };
+    let mut at = object;
+    for field in path {
+        default_to(at, field, json!({}));
+        let Some(next) = at.get_mut(*field) else {
+            return;
+        };
+        at = next;
+    }
+}
+
+/// A Job's own selector, by its uid, where the author did not ask to choose one. What the author wrote there stays, for
+/// validation to refuse.
 pub fn generate_selector(job: &mut Value) {
     if truth(job, "/spec/manualSelector") {
         return;
@@ -132,7 +166,7 @@ pub fn generate_selector(job: &mut Value) {
     if let Some(selector) = spec.get_mut("selector") {
         default_to(selector, "matchLabels", json!({}));
         if let Some(labels) = selector.get_mut("matchLabels") {
-            put(labels, "batch.kubernetes.io/controller-uid", uid.clone());
+            default_to(labels, "batch.kubernetes.io/controller-uid", uid.clone());
         }
     }
     let Some(template) = spec.get_mut("template") else {
@@ -144,9 +178,9 @@ pub fn generate_selector(job: &mut Value) {
     };
     default_to(metadata, "labels", json!({}));
     if let Some(labels) = metadata.get_mut("labels") {
-        put(labels, "batch.kubernetes.io/controller-uid", uid.clone());
-        put(labels, "batch.kubernetes.io/job-name", name.clone());
-        put(labels, "controller-uid", uid);
-        put(labels, "job-name", name);
+        default_to(labels, "batch.kubernetes.io/controller-uid", uid.clone());
+        default_to(labels, "batch.kubernetes.io/job-name", name.clone());
+        default_to(labels, "controller-uid", uid);
+        default_to(labels, "job-name", name);
     }
 }

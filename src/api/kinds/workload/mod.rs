@@ -47,6 +47,7 @@ impl Workload {
 impl Strategy for Workload {
     fn default(&self, object: &mut Value) {
         super::check::quantities_to_text(object);
+        defaults::ensure_template(*self, object);
         if let Some(template) = self.template().and_then(|(at, _)| object.pointer_mut(at)) {
             pod::complete_template(template);
         }
@@ -85,11 +86,20 @@ impl Strategy for Workload {
     fn validate(&self, object: &Value) -> Vec<FieldError> {
         let mut errors = validate::validate(*self, object);
         if let Some((pointer, path)) = self.template() {
-            let missing = Value::Null;
-            let template = object.pointer(pointer).unwrap_or(&missing);
-            errors.extend(pod::validate_template(template, path));
+            let template = match object.pointer(pointer) {
+                _ if *self == Workload::StatefulSet => Some(validate::with_claims(&object["spec"])),
+                found => found.filter(|template| !template.is_null()).cloned(),
+            };
+            match template {
+                Some(template) => errors.extend(pod::validate_template(&template, path)),
+                None => errors.push(FieldError::required(path, "")),
+            }
         }
         errors
+    }
+
+    fn validate_create(&self, object: &Value) -> Vec<FieldError> {
+        validate::create(*self, object)
     }
 
     fn validate_update(&self, old: &Value, object: &Value) -> Vec<FieldError> {

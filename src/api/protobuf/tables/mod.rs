@@ -42,6 +42,7 @@ pub fn kind(api_version: &str, kind: &str) -> Option<&'static Message> {
         ("v1", "Secret") => &core::Secret,
         ("v1", "Service") => &core::Service,
         ("v1", "ServiceAccount") => &core::ServiceAccount,
+        ("apps/v1", "ControllerRevision") => &workloads::ControllerRevision,
         ("apps/v1", "DaemonSet") => &workloads::DaemonSet,
         ("apps/v1", "Deployment") => &workloads::Deployment,
         ("apps/v1", "ReplicaSet") => &workloads::ReplicaSet,
