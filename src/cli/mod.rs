@@ -13,6 +13,7 @@ mod attach;
 mod completion;
 mod connect;
 mod cp;
+mod create;
 mod debug;
 mod delete;
 mod demo;
@@ -46,6 +47,7 @@ mod top;
 mod up;
 mod version;
 mod why;
+mod write_args;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -78,6 +80,8 @@ enum Verb {
     Describe(describe_verb::DescribeArgs),
     /// Create or change objects as manifests say.
     Apply(apply::ApplyArgs),
+    /// Create objects, from files or from a few words.
+    Create(Box<create::CreateArgs>),
     /// Delete objects.
     Delete(delete::DeleteArgs),
     /// Print the logs of a container.
@@ -160,6 +164,7 @@ fn run(verb: Verb, client: connect::ClientArgs) -> Outcome {
         Verb::Get(args) => client_verb(get::run(args, client)),
         Verb::Describe(args) => client_verb(describe_verb::run(args, client)),
         Verb::Apply(args) => client_verb(apply::run(args, client)),
+        Verb::Create(args) => client_verb(create::run(*args, client)),
         Verb::Delete(args) => client_verb(delete::run(args, client)),
         Verb::Logs(args) => client_verb(logs::run(args, client)),
         Verb::Exec(args) => client_verb(exec::run(args, client)),
