@@ -24,6 +24,7 @@ mod doctor;
 mod error;
 mod events;
 mod exec;
+mod expose;
 #[cfg(test)]
 mod fake_server;
 mod get;
@@ -42,6 +43,9 @@ mod ps;
 mod remote;
 mod reset;
 mod resource_args;
+mod run;
+mod scale;
+mod selection;
 mod terminal;
 mod top;
 mod up;
@@ -82,6 +86,12 @@ enum Verb {
     Apply(apply::ApplyArgs),
     /// Create objects, from files or from a few words.
     Create(Box<create::CreateArgs>),
+    /// Run an image in a pod of its own.
+    Run(Box<run::RunArgs>),
+    /// Put a service in front of what runs.
+    Expose(Box<expose::ExposeArgs>),
+    /// Set the number of replicas.
+    Scale(scale::ScaleArgs),
     /// Delete objects.
     Delete(delete::DeleteArgs),
     /// Print the logs of a container.
@@ -146,7 +156,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    match run(cli.verb, cli.client) {
+    match dispatch(cli.verb, cli.client) {
         Ok(code) => code,
         Err(error) => {
             error::print(&error);
@@ -155,7 +165,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(verb: Verb, client: connect::ClientArgs) -> Outcome {
+fn dispatch(verb: Verb, client: connect::ClientArgs) -> Outcome {
     // Fails only where a provider is installed already, which is then ours.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match verb {
@@ -165,6 +175,9 @@ fn run(verb: Verb, client: connect::ClientArgs) -> Outcome {
         Verb::Describe(args) => client_verb(describe_verb::run(args, client)),
         Verb::Apply(args) => client_verb(apply::run(args, client)),
         Verb::Create(args) => client_verb(create::run(*args, client)),
+        Verb::Run(args) => client_verb(run::run(*args, client)),
+        Verb::Expose(args) => client_verb(expose::run(*args, client)),
+        Verb::Scale(args) => client_verb(scale::run(args, client)),
         Verb::Delete(args) => client_verb(delete::run(args, client)),
         Verb::Logs(args) => client_verb(logs::run(args, client)),
         Verb::Exec(args) => client_verb(exec::run(args, client)),

@@ -105,6 +105,25 @@ impl WriteArgs {
         .await
     }
 
+    /// Puts `object` in the place of what stands at `path`.
+    pub async fn replace(
+        &self,
+        session: &Session,
+        path: &str,
+        object: &Value,
+    ) -> Result<Value, ClientError> {
+        let query = self.query(None);
+        send(
+            session,
+            Method::PUT,
+            path,
+            &query,
+            "application/json",
+            object,
+        )
+        .await
+    }
+
     /// Patches one object, or a subresource of it.
     pub async fn patch(
         &self,
