@@ -10,6 +10,7 @@
 
 mod apply;
 mod attach;
+mod autoscale;
 mod completion;
 mod connect;
 mod cp;
@@ -43,9 +44,11 @@ mod ps;
 mod remote;
 mod reset;
 mod resource_args;
+mod rollout;
 mod run;
 mod scale;
 mod selection;
+mod set;
 mod terminal;
 mod top;
 mod up;
@@ -92,6 +95,12 @@ enum Verb {
     Expose(Box<expose::ExposeArgs>),
     /// Set the number of replicas.
     Scale(scale::ScaleArgs),
+    /// Follow a workload's change, or take it back.
+    Rollout(rollout::RolloutArgs),
+    /// Let the number of replicas follow the load.
+    Autoscale(autoscale::AutoscaleArgs),
+    /// Set one thing of an object.
+    Set(Box<set::SetArgs>),
     /// Delete objects.
     Delete(delete::DeleteArgs),
     /// Print the logs of a container.
@@ -178,6 +187,9 @@ fn dispatch(verb: Verb, client: connect::ClientArgs) -> Outcome {
         Verb::Run(args) => client_verb(run::run(*args, client)),
         Verb::Expose(args) => client_verb(expose::run(*args, client)),
         Verb::Scale(args) => client_verb(scale::run(args, client)),
+        Verb::Rollout(args) => client_verb(rollout::run(args, client)),
+        Verb::Autoscale(args) => client_verb(autoscale::run(args, client)),
+        Verb::Set(args) => client_verb(set::run(*args, client)),
         Verb::Delete(args) => client_verb(delete::run(args, client)),
         Verb::Logs(args) => client_verb(logs::run(args, client)),
         Verb::Exec(args) => client_verb(exec::run(args, client)),
@@ -225,6 +237,20 @@ mod tests {
     fn command_lines_of_kubectl_users_are_understood() {
         for line in [
             "coracle get pods -o wide -w",
+            "coracle create deployment web --image=a --replicas=2 --dry-run=client -o yaml -- sleep 5",
+            "coracle create -f a.yaml --save-config",
+            "coracle create secret generic s --from-literal=a=b",
+            "coracle run web --image=a -it --rm --restart=Never --command -- sh -c x",
+            "coracle run web --image=a --port=80 --expose --dry-run=server",
+            "coracle expose deploy/web --port=80 --target-port=http --type=NodePort",
+            "coracle scale deploy/a rs/b --replicas=3 --current-replicas=2 --timeout=1m",
+            "coracle rollout status deploy/web --timeout=30s -w=false",
+            "coracle set image deploy/web main=nginx:2 -l app=web",
+            "coracle set env -f a.yaml --local A=b C-",
+            "coracle set resources deploy web -c main --limits=cpu=1",
+            "coracle set subject rolebinding a --user=u",
+            "coracle autoscale deploy/web --max=5 --min=2 --cpu-percent=80",
+            "coracle rollout undo sts/db --to-revision=3 --dry-run=server",
             "coracle get pods,svc -A -l app=web --field-selector status.phase=Running",
             "coracle get pod/web -oyaml -n kube-system",
             "coracle apply -f a.yaml -f dir -R",

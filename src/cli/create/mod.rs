@@ -18,6 +18,9 @@ mod sources;
 mod token;
 mod workloads;
 
+pub use policy::quantities;
+pub use rbac::SubjectArgs;
+
 use super::connect::ClientArgs;
 use super::discovery::Discovery;
 use super::manifest::FileArgs;
