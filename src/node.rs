@@ -254,11 +254,6 @@ impl Node {
             "controllers",
             crate::controllers::run(controllers, root_certificate_pem, stop.clone()),
         );
-        let storage = crate::controllers::storage::run(
-            client("system:kube-controller-manager", &[]),
-            stop.clone(),
-        );
-        self.run("storage", storage);
         self.run("expire-events", api::expire_events::run(api, stop));
         Ok(())
     }

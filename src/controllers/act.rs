@@ -17,6 +17,8 @@ pub enum Learnt {
     /// The object as it is now.
     Is(Value),
     Gone(Target),
+    /// What a plan wanted remembered.
+    Noted(super::world::usage::Note),
 }
 
 /// How far a plan came.
@@ -74,6 +76,10 @@ fn act<'a>(client: &'a Client, recorder: &'a Recorder, action: Action) -> BoxFut
                 recorder.note(about, kind, reason, message);
                 Outcome::default()
             }
+            Action::Remember(note) => Outcome {
+                learnt: vec![Learnt::Noted(note)],
+                ..Outcome::default()
+            },
             Action::Empty(namespace) => empty(client, &namespace).await,
             Action::Confirm(target) => confirm(client, &target, true).await,
             Action::ConfirmGone(target) => confirm(client, &target, false).await,
@@ -125,7 +131,7 @@ async fn report(
             let name = match outcome.learnt.last() {
                 Some(Learnt::Is(object)) => object["metadata"]["name"].as_str().unwrap_or_default(),
                 Some(Learnt::Gone(target)) => &target.name,
-                None => "",
+                Some(Learnt::Noted(_)) | None => "",
             };
             let fill = |action| filled(action, NAME, name);
             done.into_iter().map(fill).collect()
@@ -275,6 +281,7 @@ async fn write(client: &Client, action: Action) -> Outcome {
         Action::Batch(_)
         | Action::Report { .. }
         | Action::Empty(_)
+        | Action::Remember(_)
         | Action::Tell { .. }
         | Action::Confirm(_)
         | Action::ConfirmGone(_) => return Outcome::default(),

@@ -116,6 +116,8 @@ pub enum Action {
         done: Vec<Action>,
         failed: Vec<Action>,
     },
+    /// For the world's memory; writes nothing.
+    Remember(super::world::usage::Note),
     /// An event; never fails.
     Tell {
         about: ObjectReference,

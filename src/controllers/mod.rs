@@ -13,23 +13,30 @@
 pub mod action;
 pub mod owners;
 pub mod runner;
-pub mod storage;
 pub mod world;
 
 mod act;
 mod clock;
 mod cluster_roles;
 mod cron_job;
+mod daemon_set;
 mod deployment;
 mod discovery;
+mod disruption;
+mod endpoints;
 mod garbage;
+mod horizontal;
 mod job;
 mod namespace;
 mod node_taints;
 mod queue;
 mod replica_set;
+mod resource_quota;
+mod revisions;
 mod root_ca;
 mod service_account;
+mod stateful_set;
+mod storage;
 mod ttl_after_finished;
 
 #[cfg(test)]
@@ -48,16 +55,27 @@ pub fn all(certificate_pem: String) -> Vec<Box<dyn Controller>> {
     vec![
         Box::new(cluster_roles::AggregatedRoles),
         Box::new(cron_job::CronJobs),
+        Box::new(daemon_set::DaemonSets),
         Box::new(deployment::Deployments),
+        Box::new(disruption::Budgets),
+        Box::new(endpoints::Mirror),
+        Box::new(endpoints::Slices),
+        Box::new(endpoints::Subsets),
         Box::new(garbage::GarbageCollector),
+        Box::new(horizontal::Autoscalers),
         Box::new(job::Jobs),
         Box::new(job::OrphanedPods),
         Box::new(namespace::Namespaces),
         Box::new(node_taints::NodeTaints),
         Box::new(replica_set::Sets::new()),
         Box::new(replica_set::Controllers::new()),
+        Box::new(resource_quota::Quotas),
         Box::new(root_ca::RootCa { certificate_pem }),
         Box::new(service_account::ServiceAccounts),
+        Box::new(storage::Claims),
+        Box::new(storage::Ephemeral),
+        Box::new(storage::Volumes),
+        Box::new(stateful_set::StatefulSets),
         Box::new(ttl_after_finished::TtlAfterFinished),
     ]
 }

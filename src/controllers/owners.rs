@@ -95,7 +95,7 @@ fn adopt<O: Watched, T: Watched>(owner: &ObjectMeta, its: &ObjectMeta) -> Action
     set_owners::<T>(its, &owners)
 }
 
-fn release<T: Watched>(its: &ObjectMeta, uid: &str) -> Action {
+pub fn release<T: Watched>(its: &ObjectMeta, uid: &str) -> Action {
     let mut owners = its.owner_references.clone().unwrap_or_default();
     owners.retain(|o| o.uid != uid);
     set_owners::<T>(its, &owners)

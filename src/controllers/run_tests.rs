@@ -34,8 +34,24 @@ async fn accounts_and_certificates_are_made_and_an_empty_ending_namespace_is_fin
         ("/api/v1/replicationcontrollers", json!({"items": []})),
         ("/apis/apps/v1/deployments", json!({"items": []})),
         ("/apis/apps/v1/replicasets", json!({"items": []})),
+        ("/apis/apps/v1/daemonsets", json!({"items": []})),
+        ("/apis/apps/v1/statefulsets", json!({"items": []})),
+        ("/apis/apps/v1/controllerrevisions", json!({"items": []})),
         ("/apis/batch/v1/jobs", json!({"items": []})),
         ("/apis/batch/v1/cronjobs", json!({"items": []})),
+        ("/apis/apps/v1/statefulsets", json!({"items": []})),
+        ("/api/v1/services", json!({"items": []})),
+        ("/api/v1/endpoints", json!({"items": []})),
+        (
+            "/apis/discovery.k8s.io/v1/endpointslices",
+            json!({"items": []}),
+        ),
+        ("/apis/policy/v1/poddisruptionbudgets", json!({"items": []})),
+        (
+            "/apis/autoscaling/v2/horizontalpodautoscalers",
+            json!({"items": []}),
+        ),
+        ("/api/v1/resourcequotas", json!({"items": []})),
         ("/api/v1", discovery),
     ]);
     let stop = CancellationToken::new();

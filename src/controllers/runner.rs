@@ -101,6 +101,10 @@ impl Runner {
                     &target.key(),
                     &target.uid,
                 ),
+                Learnt::Noted(note) => {
+                    self.world.remember(&note);
+                    None
+                }
             });
         }
         self.on_changes(changes, now);

@@ -14,6 +14,7 @@ pub mod quota;
 pub mod selector;
 pub mod storage;
 pub mod time;
+pub mod tolerations;
 
 mod field_selector;
 mod label_selector;

@@ -130,9 +130,8 @@ pub fn usage(group: &str, plural: &str, object: &Value, now: i64) -> Amounts {
             let kind = text(object, "/spec/type");
             let unallocated = object["spec"]["allocateLoadBalancerNodePorts"] == false;
             let node_ports = match kind {
-                "NodePort" => ports.len(),
                 "LoadBalancer" if unallocated => named(),
-                "LoadBalancer" => ports.len(),
+                "NodePort" | "LoadBalancer" => ports.len(),
                 _ => 0,
             };
             amounts.insert("services.nodeports".into(), Amount::count(node_ports));
@@ -281,17 +280,18 @@ fn scope_holds(requirement: &Value, pod: &Value) -> bool {
             LabelSelector::from_json(&json!({"matchExpressions": [expression]}))
                 .is_ok_and(|selector| selector.matches(&labels))
         }
-        "CrossNamespacePodAffinity" => looks_elsewhere(pod),
+        "CrossNamespacePodAffinity" => looks_elsewhere(&pod["spec"]["affinity"]),
         _ => false,
     }
 }
 
-/// Whether an affinity term of the pod looks at pods of other namespaces.
-fn looks_elsewhere(pod: &Value) -> bool {
+/// Whether a term of the pod's affinity looks at pods of other namespaces.
+pub fn looks_elsewhere(affinity: &Value) -> bool {
     let of =
         |term: &Value| present(term, "/namespaceSelector") || !list(term, "/namespaces").is_empty();
+    let all = affinity;
     ["podAffinity", "podAntiAffinity"].iter().any(|affinity| {
-        let affinity = &pod["spec"]["affinity"][*affinity];
+        let affinity = &all[*affinity];
         list(affinity, "/requiredDuringSchedulingIgnoredDuringExecution")
             .iter()
             .any(of)

@@ -4,7 +4,8 @@
 //! Of the newest API's operators, `Gt` and `Lt` stand behind a gate that is off by default; validation refuses them.
 
 use super::snapshot::{NodeInfo, PodInfo};
-use k8s_openapi::api::core::v1::{Taint, Toleration};
+use crate::object::tolerations::tolerated;
+use k8s_openapi::api::core::v1::Taint;
 
 const CORDON: &str = "node.kubernetes.io/unschedulable";
 
@@ -35,26 +36,6 @@ pub fn disliked(pod: &PodInfo, node: &NodeInfo) -> usize {
     taints
         .filter(|taint| !tolerated(taint, &pod.tolerations))
         .count()
-}
-
-fn filled(text: Option<&String>) -> Option<&str> {
-    text.map(String::as_str).filter(|text| !text.is_empty())
-}
-
-fn tolerated(taint: &Taint, tolerations: &[Toleration]) -> bool {
-    tolerations.iter().any(|toleration| {
-        let effect = filled(toleration.effect.as_ref()).is_none_or(|effect| effect == taint.effect);
-        let key = filled(toleration.key.as_ref()).is_none_or(|key| key == taint.key);
-        let value = match filled(toleration.operator.as_ref()) {
-            Some("Exists") => true,
-            Some("Equal") | None => {
-                filled(toleration.key.as_ref()).is_some()
-                    && filled(toleration.value.as_ref()) == filled(taint.value.as_ref())
-            }
-            Some(_) => false,
-        };
-        effect && key && value
-    })
 }
 
 #[cfg(test)]

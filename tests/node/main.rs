@@ -7,12 +7,16 @@ mod common;
 
 mod adoption;
 mod attach;
+mod autoscalers;
+mod budgets;
 mod claims;
 mod cli_generators;
 mod cli_verbs;
 mod crashes;
 mod cron_jobs;
+mod daemon_sets;
 mod deployments;
+mod endpoints;
 mod endurance;
 mod ephemeral;
 mod eviction;
@@ -38,6 +42,7 @@ mod scheduling;
 mod security;
 mod service_accounts;
 mod sidecars;
+mod stateful_sets;
 mod static_pods;
 mod stats;
 mod streams;
@@ -77,6 +82,11 @@ fn main() -> ExitCode {
         ("jobs", jobs::TESTS),
         ("lifecycle", lifecycle::TESTS),
         ("deployments", deployments::TESTS),
+        ("autoscalers", autoscalers::TESTS),
+        ("budgets", budgets::TESTS),
+        ("endpoints", endpoints::TESTS),
+        ("daemon_sets", daemon_sets::TESTS),
+        ("stateful_sets", stateful_sets::TESTS),
         ("sidecars", sidecars::TESTS),
         ("garbage", garbage::TESTS),
         ("hooks", hooks::TESTS),

@@ -19,6 +19,8 @@ mod template;
 mod tests;
 
 pub use conditions::seconds;
+pub use sets::share;
+pub use template::hash;
 
 use super::action::{Action, Plan, Target};
 use super::owners;

@@ -210,7 +210,7 @@ impl Shape {
 }
 
 /// A number, or a percentage of `total`.
-fn share(value: &IntOrString, total: i32, is_up: bool) -> i32 {
+pub fn share(value: &IntOrString, total: i32, is_up: bool) -> i32 {
     match value {
         IntOrString::Int(number) => (*number).max(0),
         IntOrString::String(text) => {

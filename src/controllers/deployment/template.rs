@@ -11,7 +11,7 @@ pub const LABEL: &str = "pod-template-hash";
 const LETTERS: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 
 /// FNV-1a, 32 bits, of the template as JSON with its keys in order, and the number of collisions there were.
-pub fn hash(template: &PodTemplateSpec, collisions: Option<i32>) -> String {
+pub fn hash<T: serde::Serialize>(template: &T, collisions: Option<i32>) -> String {
     let mut text = json!(template).to_string().into_bytes();
     if let Some(count) = collisions.filter(|count| *count != 0) {
         text.extend(count.to_le_bytes());

@@ -327,7 +327,7 @@ fn old_sets_past_the_limit_are_deleted() {
 #[test]
 fn a_taken_name_makes_another_hash() {
     let mut cluster = Cluster::new(json!({}));
-    let template =
+    let template: k8s_openapi::api::core::v1::PodTemplateSpec =
         serde_json::from_value(cluster.objects["Deployment/web"]["spec"]["template"].clone())
             .unwrap();
     let name = format!("web-{}", template::hash(&template, None));

@@ -14,6 +14,7 @@ mod status;
 mod tests;
 
 pub use kind::{Controllers, Replicated, Sets};
+pub use pods::remove;
 
 use super::action::{Action, Plan, Target};
 use super::owners;

@@ -38,6 +38,13 @@ const MANIFESTS: &[Manifest] = &[
         "/api/v1/namespaces/sim/replicationcontrollers",
         replication_controller,
     ),
+    ("/api/v1/namespaces/sim/services", service),
+    (
+        "/apis/policy/v1/namespaces/sim/poddisruptionbudgets",
+        budget,
+    ),
+    ("/apis/apps/v1/namespaces/sim/statefulsets", stateful_set),
+    ("/apis/apps/v1/namespaces/sim/daemonsets", daemon_set),
 ];
 
 const NAMES: &[&str] = &["a", "b"];
@@ -59,6 +66,41 @@ fn replication_controller(name: &str) -> Value {
     let app = format!("c-{name}");
     json!({"apiVersion": "v1", "kind": "ReplicationController", "metadata": {"name": name},
         "spec": {"replicas": 2, "selector": {"app": app}, "template": template(&app, "Always")}})
+}
+
+/// Of the pods of a Deployment of the same name.
+fn service(name: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name},
+        "spec": {"selector": {"app": format!("d-{name}")}, "ports": [{"port": 80}]}})
+}
+
+fn budget(name: &str) -> Value {
+    json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": name},
+        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": {"app": format!("d-{name}")}}}})
+}
+
+/// Of two names, one is in order and its claims stay, the other parallel and its claims go.
+fn stateful_set(name: &str) -> Value {
+    let app = format!("s-{name}");
+    let (policy, retention) = match name {
+        "a" => ("OrderedReady", "Retain"),
+        _ => ("Parallel", "Delete"),
+    };
+    json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": name},
+        "spec": {"replicas": 2, "serviceName": name, "podManagementPolicy": policy,
+            "persistentVolumeClaimRetentionPolicy": {"whenDeleted": retention, "whenScaled": retention},
+            "selector": {"matchLabels": {"app": app}}, "template": template(&app, "Always"),
+            "volumeClaimTemplates": [{"metadata": {"name": "v"}, "spec": {"accessModes": ["ReadWriteOnce"],
+                "resources": {"requests": {"storage": "1Mi"}}}}]}})
+}
+
+/// Of two names, one surges.
+fn daemon_set(name: &str) -> Value {
+    let app = format!("n-{name}");
+    let surge = i64::from(name != "a");
+    json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": name},
+        "spec": {"updateStrategy": {"rollingUpdate": {"maxSurge": surge, "maxUnavailable": 1 - surge}},
+            "selector": {"matchLabels": {"app": app}}, "template": template(&app, "Always")}})
 }
 
 fn config_map(_: &str) -> Value {

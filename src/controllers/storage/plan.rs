@@ -1,109 +1,38 @@
-//! What is to be written. Each list is carried out in order and broken off at its first failure.
+//! What is to be written for a claim or a volume.
 
-use super::Action;
-use super::snapshot::{Key, Snapshot, key};
+use super::uses;
+use crate::client::recorder::Kind;
+use crate::controllers::action::{Action, Target};
+use crate::controllers::clock;
+use crate::controllers::world::{Key, World};
 use crate::object::claims::{choose, mismatch, refers_to};
 use crate::object::storage::{
-    BIND_COMPLETED, BOUND_BY_CONTROLLER, CLAIM_FINALIZER, NO_PROVISIONER, PROVISIONED_BY,
-    SELECTED_NODE, STORAGE_PROVISIONER, VOLUME_FINALIZER,
+    BIND_COMPLETED, BOUND_BY_CONTROLLER, CLAIM_FINALIZER, DEFAULT_CLASS, NO_PROVISIONER,
+    PROVISIONED_BY, SELECTED_NODE, STORAGE_PROVISIONER, VOLUME_FINALIZER,
 };
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use k8s_openapi::api::storage::v1::StorageClass;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
 
-pub fn plan(snapshot: &Snapshot) -> Vec<Vec<Action>> {
-    let mut all = ephemeral(snapshot);
-    // One volume serves one claim, also within a plan.
-    let mut taken: Vec<String> = Vec::new();
-    for claim in snapshot.claims.values() {
-        all.push(of_claim(snapshot, claim, &mut taken));
-    }
-    for volume in snapshot.volumes.values() {
-        let name = volume.metadata.name.as_deref().unwrap_or_default();
-        // One that is being bound is written from its claim's side.
-        if !taken.iter().any(|taken| taken == name) {
-            all.push(of_volume(snapshot, volume));
-        }
-    }
-    all.retain(|steps| !steps.is_empty());
-    all
-}
-
-/// Claims that pods bring along, and those whose pod is gone.
-fn ephemeral(snapshot: &Snapshot) -> Vec<Vec<Action>> {
-    let mut all = Vec::new();
-    for ((namespace, pod), used) in snapshot.pods.iter().filter(|(_, used)| !used.ending) {
-        for (name, template) in &used.templates {
-            if snapshot
-                .claims
-                .contains_key(&(namespace.clone(), name.clone()))
-            {
-                continue;
-            }
-            let mut metadata = template.metadata.clone().unwrap_or_default();
-            metadata.name = Some(name.clone());
-            metadata.namespace = Some(namespace.clone());
-            metadata.owner_references = Some(vec![OwnerReference {
-                api_version: "v1".to_string(),
-                kind: "Pod".to_string(),
-                name: pod.clone(),
-                uid: used.uid.clone(),
-                controller: Some(true),
-                block_owner_deletion: Some(true),
-            }]);
-            all.push(vec![Action::CreateClaim(Box::new(PersistentVolumeClaim {
-                metadata,
-                spec: Some(template.spec.clone()),
-                status: None,
-            }))]);
-        }
-    }
-    for claim in snapshot.claims.values() {
-        let owners = claim.metadata.owner_references.iter().flatten();
-        let Some(owner) = owners
-            .filter(|o| o.kind == "Pod" && o.controller == Some(true))
-            .find(|_| claim.metadata.deletion_timestamp.is_none())
-        else {
-            continue;
-        };
-        let (namespace, name) = key(&claim.metadata);
-        let pod = snapshot.pods.get(&(namespace.clone(), owner.name.clone()));
-        if pod.is_none_or(|pod| pod.uid != owner.uid) {
-            all.push(vec![Action::DeleteOrphan {
-                namespace,
-                name,
-                uid: claim.metadata.uid.clone().unwrap_or_default(),
-                pod: (owner.name.clone(), owner.uid.clone()),
-            }]);
-        }
-    }
-    all
-}
-
-fn of_claim(
-    snapshot: &Snapshot,
-    claim: &PersistentVolumeClaim,
-    taken: &mut Vec<String>,
-) -> Vec<Action> {
+pub fn of_claim(world: &World, claim: &PersistentVolumeClaim, now: Timestamp) -> Vec<Action> {
     let meta = &claim.metadata;
     if meta.deletion_timestamp.is_some() {
-        return unprotect_claim(snapshot, claim);
+        return unprotect_claim(world, claim);
     }
     let spec = claim.spec.clone().unwrap_or_default();
     let volume_name = spec.volume_name.clone().filter(|name| !name.is_empty());
     if has(meta, BIND_COMPLETED) {
-        return match volume_name.as_deref().map(|name| snapshot.volume(name)) {
-            Some(Some(volume)) if is_of(volume, claim) => bind(volume, claim),
+        return match volume_name.as_deref().map(|name| volume_named(world, name)) {
+            Some(Some(volume)) if is_of(volume, claim) => bind(volume, claim, now),
             _ => lost(claim),
         };
     }
     if let Some(name) = volume_name {
-        return match snapshot.volume(&name) {
+        return match volume_named(world, &name) {
             Some(volume) if free_for(volume, claim) => match mismatch(volume, claim) {
-                None => {
-                    taken.push(name);
-                    bind(volume, claim)
-                }
+                None => bind(volume, claim, now),
                 Some(why) => {
                     let message = format!("Cannot bind to requested volume {name:?}: {why}");
                     vec![tell(claim, true, "VolumeMismatch", message)]
@@ -118,44 +47,40 @@ fn of_claim(
     }
     let Some(class_name) = spec.storage_class_name.clone() else {
         // Given to it later, too, when a default class appears (upstream since 1.28).
-        return match snapshot.default_class() {
+        return match default_class(world) {
             Some(class) => vec![patch_claim(
                 claim,
                 json!({"spec": {"storageClassName": class}}),
             )],
-            None => unclassed(snapshot, claim, taken),
+            None => unclassed(world, claim, now),
         };
     };
     if class_name.is_empty() {
-        return unclassed(snapshot, claim, taken);
+        return unclassed(world, claim, now);
     }
-    of_class(snapshot, claim, &class_name, taken)
+    of_class(world, claim, &class_name, now)
 }
 
-fn unclassed(
-    snapshot: &Snapshot,
-    claim: &PersistentVolumeClaim,
-    taken: &mut Vec<String>,
-) -> Vec<Action> {
-    bind_best(snapshot, claim, taken).unwrap_or_else(|| {
+fn unclassed(world: &World, claim: &PersistentVolumeClaim, now: Timestamp) -> Vec<Action> {
+    bind_best(world, claim, now).unwrap_or_else(|| {
         let message = "no persistent volumes available for this claim and no storage class is set";
         vec![tell(claim, false, "FailedBinding", message.to_string())]
     })
 }
 
 fn of_class(
-    snapshot: &Snapshot,
+    world: &World,
     claim: &PersistentVolumeClaim,
     class_name: &str,
-    taken: &mut Vec<String>,
+    now: Timestamp,
 ) -> Vec<Action> {
-    let class = snapshot.class(class_name);
+    let class = world.classes.get(&named(class_name));
     let delayed =
         class.and_then(|c| c.volume_binding_mode.as_deref()) == Some("WaitForFirstConsumer");
     if delayed {
         // The scheduler has chosen among the volumes and named the claim on it.
-        if let Some(volume) = snapshot.volumes.values().find(|v| is_named_by(v, claim)) {
-            return bind(volume, claim);
+        if let Some(volume) = world.volumes.iter().find(|v| is_named_by(v, claim)) {
+            return bind(volume, claim, now);
         }
         if !has(&claim.metadata, SELECTED_NODE) {
             let message = "waiting for first consumer to be created before binding";
@@ -166,7 +91,7 @@ fn of_class(
                 message.to_string(),
             )];
         }
-    } else if let Some(steps) = bind_best(snapshot, claim, taken) {
+    } else if let Some(steps) = bind_best(world, claim, now) {
         return steps;
     }
     let Some(class) = class else {
@@ -191,22 +116,15 @@ fn of_class(
     steps
 }
 
-fn bind_best(
-    snapshot: &Snapshot,
-    claim: &PersistentVolumeClaim,
-    taken: &mut Vec<String>,
-) -> Option<Vec<Action>> {
-    let free = snapshot.volumes.values().filter(|v| {
-        let name = v.metadata.name.as_deref().unwrap_or_default();
-        !taken.iter().any(|taken| taken == name)
-    });
-    let volume = choose(free, claim)?;
-    taken.push(volume.metadata.name.clone().unwrap_or_default());
-    Some(bind(volume, claim))
+fn bind_best(world: &World, claim: &PersistentVolumeClaim, now: Timestamp) -> Option<Vec<Action>> {
+    // Who chooses the same one meanwhile meets its new version, and chooses again.
+    let volumes: Vec<&PersistentVolume> = world.volumes.iter().map(AsRef::as_ref).collect();
+    let volume = choose(volumes.iter().copied(), claim)?;
+    Some(bind(volume, claim, now))
 }
 
 /// All that is still missing for the two to be bound to each other.
-fn bind(volume: &PersistentVolume, claim: &PersistentVolumeClaim) -> Vec<Action> {
+fn bind(volume: &PersistentVolume, claim: &PersistentVolumeClaim, now: Timestamp) -> Vec<Action> {
     let mut steps = Vec::new();
     let name = volume.metadata.name.clone().unwrap_or_default();
     let spec = volume.spec.clone().unwrap_or_default();
@@ -225,7 +143,7 @@ fn bind(volume: &PersistentVolume, claim: &PersistentVolumeClaim) -> Vec<Action>
         steps.push(patch_volume(volume, patch));
     }
     if phase(volume) != "Bound" {
-        steps.push(volume_phase(volume, "Bound", ""));
+        steps.push(volume_phase(volume, "Bound", "", None, now));
     }
     let claimed = claim.spec.as_ref().and_then(|s| s.volume_name.as_deref()) == Some(&name);
     if !claimed || !has(&claim.metadata, BIND_COMPLETED) {
@@ -259,12 +177,11 @@ fn lost(claim: &PersistentVolumeClaim) -> Vec<Action> {
     ]
 }
 
-fn unprotect_claim(snapshot: &Snapshot, claim: &PersistentVolumeClaim) -> Vec<Action> {
-    let (namespace, name) = key(&claim.metadata);
-    let used = snapshot
-        .pods
-        .iter()
-        .any(|((space, _), pod)| *space == namespace && pod.uses && pod.claims.contains(&name));
+fn unprotect_claim(world: &World, claim: &PersistentVolumeClaim) -> Vec<Action> {
+    let namespace = claim.metadata.namespace.as_deref().unwrap_or_default();
+    let name = claim.metadata.name.as_deref().unwrap_or_default();
+    let mut pods = world.pods.in_namespace(namespace);
+    let used = pods.any(|pod| uses(pod, name));
     match without(&claim.metadata, CLAIM_FINALIZER) {
         Some(finalizers) if !used => {
             vec![patch_claim(
@@ -276,7 +193,9 @@ fn unprotect_claim(snapshot: &Snapshot, claim: &PersistentVolumeClaim) -> Vec<Ac
     }
 }
 
-fn of_volume(snapshot: &Snapshot, volume: &PersistentVolume) -> Vec<Action> {
+pub fn of_volume(world: &World, volume: &PersistentVolume, now: Timestamp) -> Vec<Action> {
+    // Its claim's side may be writing it, too: what is planned from an old version is planned again.
+    let version = volume.metadata.resource_version.clone();
     let spec = volume.spec.clone().unwrap_or_default();
     let reference = spec.claim_ref.clone();
     let claim = reference.as_ref().and_then(|r| {
@@ -284,10 +203,7 @@ fn of_volume(snapshot: &Snapshot, volume: &PersistentVolume) -> Vec<Action> {
             r.namespace.clone().unwrap_or_default(),
             r.name.clone().unwrap_or_default(),
         );
-        snapshot
-            .claims
-            .get(&key)
-            .filter(|claim| refers_to(r, claim))
+        world.claims.get(&key).filter(|claim| refers_to(r, claim))
     });
     if volume.metadata.deletion_timestamp.is_some() {
         let finalizers = without(&volume.metadata, VOLUME_FINALIZER);
@@ -305,14 +221,14 @@ fn of_volume(snapshot: &Snapshot, volume: &PersistentVolume) -> Vec<Action> {
         return if phase(volume) == "Available" {
             Vec::new()
         } else {
-            vec![volume_phase(volume, "Available", "")]
+            vec![volume_phase(volume, "Available", "", version, now)]
         };
     };
     let uid = reference.uid.clone().unwrap_or_default();
     if claim.is_some() || uid.is_empty() {
         // Bound, being bound from the claim's side, or kept for a claim to come.
         return if claim.is_none() && phase(volume) == "Pending" {
-            vec![volume_phase(volume, "Available", "")]
+            vec![volume_phase(volume, "Available", "", version, now)]
         } else {
             Vec::new()
         };
@@ -325,18 +241,22 @@ fn of_volume(snapshot: &Snapshot, volume: &PersistentVolume) -> Vec<Action> {
             let message = format!(
                 "error getting deleter volume plugin for volume {name:?}: no volume plugin matched"
             );
-            vec![volume_phase(volume, "Failed", &message)]
+            vec![volume_phase(volume, "Failed", &message, version, now)]
         }
         "Released" | "Failed" => Vec::new(),
-        _ => vec![Action::Release {
-            volume: name,
-            claim: (
-                reference.namespace.unwrap_or_default(),
-                reference.name.unwrap_or_default(),
+        _ => {
+            // What is not known here yet must not cost anybody their data.
+            let namespace = reference.namespace.unwrap_or_default();
+            let name = reference.name.unwrap_or_default();
+            let claim = Target {
                 uid,
-            ),
-            patch: phase_patch("Released", ""),
-        }],
+                ..Target::named::<PersistentVolumeClaim>(&namespace, &name)
+            };
+            vec![
+                Action::ConfirmGone(claim),
+                volume_phase(volume, "Released", "", version, now),
+            ]
+        }
     }
 }
 
@@ -380,71 +300,81 @@ fn phase(volume: &PersistentVolume) -> &str {
     status.and_then(|s| s.phase.as_deref()).unwrap_or("Pending")
 }
 
-fn phase_patch(phase: &str, message: &str) -> Value {
-    let reason = if message.is_empty() {
-        Value::Null
-    } else {
-        json!("VolumeFailedDelete")
-    };
-    let message = if message.is_empty() {
-        Value::Null
-    } else {
-        json!(message)
-    };
-    json!({"status": {"phase": phase, "message": message, "reason": reason}})
-}
-
-fn volume_phase(volume: &PersistentVolume, phase: &str, message: &str) -> Action {
-    Action::PatchVolume {
-        name: volume.metadata.name.clone().unwrap_or_default(),
-        status: true,
-        patch: phase_patch(phase, message),
+fn volume_phase(
+    volume: &PersistentVolume,
+    phase: &str,
+    message: &str,
+    resource_version: Option<String>,
+    now: Timestamp,
+) -> Action {
+    let failed = !message.is_empty();
+    let (reason, message) = (
+        failed.then_some("VolumeFailedDelete"),
+        failed.then_some(message),
+    );
+    Action::Patch {
+        target: Target::of::<PersistentVolume>(&volume.metadata),
+        part: Some("status"),
+        resource_version,
+        patch: json!({"status": {"phase": phase, "message": message, "reason": reason,
+            "lastPhaseTransitionTime": clock::time(now)}}),
     }
 }
 
-fn patch_volume(volume: &PersistentVolume, mut patch: Value) -> Action {
-    patch["metadata"]["resourceVersion"] = json!(volume.metadata.resource_version);
-    Action::PatchVolume {
-        name: volume.metadata.name.clone().unwrap_or_default(),
-        status: false,
+fn patch_volume(volume: &PersistentVolume, patch: Value) -> Action {
+    Action::Patch {
+        target: Target::of::<PersistentVolume>(&volume.metadata),
+        part: None,
+        resource_version: volume.metadata.resource_version.clone(),
         patch,
     }
 }
 
-fn patch_claim(claim: &PersistentVolumeClaim, mut patch: Value) -> Action {
-    patch["metadata"]["resourceVersion"] = json!(claim.metadata.resource_version);
-    let (namespace, name) = key(&claim.metadata);
-    Action::PatchClaim {
-        namespace,
-        name,
-        status: false,
+fn patch_claim(claim: &PersistentVolumeClaim, patch: Value) -> Action {
+    Action::Patch {
+        target: Target::of::<PersistentVolumeClaim>(&claim.metadata),
+        part: None,
+        resource_version: claim.metadata.resource_version.clone(),
         patch,
     }
 }
 
 fn claim_status(claim: &PersistentVolumeClaim, status: Value) -> Action {
-    let (namespace, name) = key(&claim.metadata);
-    Action::PatchClaim {
-        namespace,
-        name,
-        status: true,
+    Action::Patch {
+        target: Target::of::<PersistentVolumeClaim>(&claim.metadata),
+        part: Some("status"),
+        resource_version: None,
         patch: json!({"status": status}),
     }
 }
 
+/// Repeats are counted where events are written.
 fn tell(
     claim: &PersistentVolumeClaim,
     warning: bool,
     reason: &'static str,
     message: String,
 ) -> Action {
-    let (namespace, name) = key(&claim.metadata);
-    Action::Tell {
-        namespace,
-        name,
-        uid: claim.metadata.uid.clone().unwrap_or_default(),
-        warning,
-        reason,
-        message,
-    }
+    let target = Target::of::<PersistentVolumeClaim>(&claim.metadata);
+    let kind = if warning { Kind::Warning } else { Kind::Normal };
+    Action::tell(&target, kind, reason, message)
+}
+
+fn named(name: &str) -> Key {
+    (String::new(), name.to_owned())
+}
+
+fn volume_named<'a>(world: &'a World, name: &str) -> Option<&'a PersistentVolume> {
+    world.volumes.get(&named(name)).map(AsRef::as_ref)
+}
+
+/// The newest of the classes marked as default, as upstream chooses.
+fn default_class(world: &World) -> Option<&str> {
+    let is_default =
+        |class: &&StorageClass| annotation(&class.metadata, DEFAULT_CLASS) == Some("true");
+    let classes = world.classes.iter().map(AsRef::as_ref);
+    classes
+        .filter(is_default)
+        .max_by_key(|class| class.metadata.creation_timestamp.as_ref().map(|t| t.0))
+        .and_then(|class| class.metadata.name.as_deref())
 }

@@ -1,30 +1,32 @@
 //! Plans, from snapshots.
 #![allow(clippy::unwrap_used)]
 
-use super::Action;
-use super::plan::plan;
-use super::snapshot::Snapshot;
-use crate::client::informer::Event;
+use super::{Claims, Ephemeral, Volumes};
+use crate::controllers::action::Action;
+use crate::controllers::runner::Controller;
+use crate::controllers::world::{World, controller, key};
 use crate::object::storage::{
     BIND_COMPLETED, DEFAULT_CLASS, LOCAL_PATH_PROVISIONER, PROVISIONED_BY, SELECTED_NODE,
 };
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
-fn snapshot(volumes: &[Value], claims: &[Value], classes: &[Value], pods: &[Value]) -> Snapshot {
-    fn typed<K: serde::de::DeserializeOwned>(list: &[Value]) -> Event<K> {
-        Event::Restarted(
-            list.iter()
-                .map(|v| serde_json::from_value(v.clone()).unwrap())
-                .collect(),
-        )
-    }
-    let mut snapshot = Snapshot::default();
-    snapshot.on_volume(typed(volumes));
-    snapshot.on_claim(typed(claims));
-    snapshot.on_class(typed(classes));
-    snapshot.on_pod(typed(pods));
-    assert!(snapshot.is_known());
-    snapshot
+fn world(volumes: &[Value], claims: &[Value], classes: &[Value], pods: &[Value]) -> World {
+    let all = [
+        ("v1", "PersistentVolume", volumes),
+        ("v1", "PersistentVolumeClaim", claims),
+        ("storage.k8s.io/v1", "StorageClass", classes),
+        ("v1", "Pod", pods),
+    ];
+    let typed = all.into_iter().flat_map(|(version, kind, list)| {
+        list.iter().map(move |object| {
+            let mut object = object.clone();
+            object["apiVersion"] = version.into();
+            object["kind"] = kind.into();
+            object
+        })
+    });
+    World::of(&typed.collect::<Vec<_>>())
 }
 
 fn volume(name: &str, size: &str, change: &Value) -> Value {
@@ -42,39 +44,61 @@ fn claim(change: &Value) -> Value {
     claim
 }
 
-/// The plan in short.
-fn steps(snapshot: &Snapshot) -> Vec<String> {
-    let on = |status: bool| if status { "/status" } else { "" };
-    plan(snapshot)
-        .into_iter()
-        .flatten()
-        .map(|action| match action {
-            Action::PatchVolume {
-                name,
-                status,
-                patch,
-            } => match patch["status"]["phase"].as_str() {
-                Some(phase) => format!("volume {name} {phase}"),
-                None => format!("volume {name}{}", on(status)),
-            },
-            Action::PatchClaim {
-                name,
-                status,
+/// All plans in short.
+fn steps(world: &World) -> Vec<String> {
+    let now = Timestamp::UNIX_EPOCH;
+    let mut pods: Vec<_> = world.pods.iter().map(|p| key(&p.metadata)).collect();
+    for claim in world.claims.iter() {
+        let namespace = claim.metadata.namespace.clone().unwrap();
+        pods.extend(controller(&claim.metadata).map(|o| (namespace, o.name.clone())));
+    }
+    pods.sort();
+    pods.dedup();
+    let mut actions = Vec::new();
+    for pod in pods {
+        actions.extend(Ephemeral.reconcile(world, &pod, now).actions);
+    }
+    for claim in world.claims.iter() {
+        actions.extend(Claims.reconcile(world, &key(&claim.metadata), now).actions);
+    }
+    for volume in world.volumes.iter() {
+        actions.extend(
+            Volumes
+                .reconcile(world, &key(&volume.metadata), now)
+                .actions,
+        );
+    }
+    let on = |part: Option<&str>| part.map_or(String::new(), |part| format!("/{part}"));
+    let shown = actions.into_iter().filter_map(|action| {
+        Some(match action {
+            Action::Patch {
+                target,
+                part,
                 patch,
                 ..
-            } => match patch["status"]["phase"].as_str() {
-                Some(phase) => format!("claim {name} {phase}"),
-                None => match patch["spec"]["storageClassName"].as_str() {
-                    Some(class) => format!("claim {name} of {class}"),
-                    None => format!("claim {name}{}", on(status)),
-                },
-            },
-            Action::Release { volume, .. } => format!("release {volume}"),
-            Action::CreateClaim(claim) => format!("create {}", claim.metadata.name.unwrap()),
-            Action::DeleteOrphan { name, .. } => format!("delete {name}"),
+            } => {
+                let kind = if target.kind == "PersistentVolume" {
+                    "volume"
+                } else {
+                    "claim"
+                };
+                let name = target.name;
+                match patch["status"]["phase"].as_str() {
+                    Some(phase) => format!("{kind} {name} {phase}"),
+                    None => match patch["spec"]["storageClassName"].as_str() {
+                        Some(class) => format!("{kind} {name} of {class}"),
+                        None => format!("{kind} {name}{}", on(part)),
+                    },
+                }
+            }
+            Action::ConfirmGone(target) => format!("gone {} {}", target.kind, target.name),
+            Action::Create { target, .. } => format!("create {}", target.name),
+            Action::Delete { target, .. } => format!("delete {}", target.name),
             Action::Tell { reason, .. } => format!("tell {reason}"),
+            _ => return None,
         })
-        .collect()
+    });
+    shown.collect()
 }
 
 #[test]
@@ -95,7 +119,7 @@ fn the_smallest_that_fits_is_bound() {
         ),
     ];
     assert_eq!(
-        steps(&snapshot(&volumes, &[claim(&json!({}))], &[], &[])),
+        steps(&world(&volumes, &[claim(&json!({}))], &[], &[])),
         [
             "volume fits",
             "volume fits Bound",
@@ -105,12 +129,12 @@ fn the_smallest_that_fits_is_bound() {
     );
     let picky = claim(&json!({"spec": {"selector": {"matchLabels": {"disk": "ssd"}}}}));
     assert_eq!(
-        steps(&snapshot(&volumes, &[picky], &[], &[])),
+        steps(&world(&volumes, &[picky], &[], &[])),
         ["tell FailedBinding"]
     );
     let named = claim(&json!({"spec": {"volumeName": "large"}}));
     assert_eq!(
-        steps(&snapshot(&volumes, &[named], &[], &[])),
+        steps(&world(&volumes, &[named], &[], &[])),
         [
             "volume large",
             "volume large Bound",
@@ -120,7 +144,7 @@ fn the_smallest_that_fits_is_bound() {
     );
     let too_small = claim(&json!({"spec": {"volumeName": "small"}}));
     assert_eq!(
-        steps(&snapshot(&volumes, &[too_small], &[], &[])),
+        steps(&world(&volumes, &[too_small], &[], &[])),
         ["tell VolumeMismatch"]
     );
 }
@@ -129,22 +153,30 @@ fn the_smallest_that_fits_is_bound() {
 fn one_volume_serves_one_claim() {
     let second = claim(&json!({"metadata": {"name": "d", "uid": "w"}}));
     let both = [claim(&json!({})), second];
-    let planned = steps(&snapshot(
-        &[volume("v", "1Gi", &json!({}))],
-        &both,
-        &[],
-        &[],
-    ));
+    let chosen = json!({"spec": {"claimRef": {"namespace": "n", "name": "c", "uid": "u"}}});
+    let planned = steps(&world(&[volume("v", "1Gi", &chosen)], &both, &[], &[]));
     assert_eq!(
         planned,
         [
-            "volume v",
             "volume v Bound",
             "claim c",
             "claim c Bound",
             "tell FailedBinding"
         ]
     );
+    // Both may choose it at once: the second meets another version.
+    let world = world(&[volume("v", "1Gi", &json!({}))], &both, &[], &[]);
+    for name in ["c", "d"] {
+        let key = ("n".to_owned(), name.to_owned());
+        let plan = Claims.reconcile(&world, &key, Timestamp::UNIX_EPOCH);
+        assert!(matches!(
+            plan.actions.first(),
+            Some(Action::Patch {
+                resource_version: Some(_),
+                ..
+            })
+        ));
+    }
 }
 
 #[test]
@@ -156,7 +188,7 @@ fn classes_and_their_provisioners() {
     let late = [class("WaitForFirstConsumer")];
     let open = claim(&json!({"spec": {"storageClassName": null}}));
     assert_eq!(
-        steps(&snapshot(&[], &[open], &late, &[])),
+        steps(&world(&[], &[open], &late, &[])),
         ["claim c of local-path"]
     );
     let of_class = |annotations: Value| {
@@ -165,12 +197,12 @@ fn classes_and_their_provisioners() {
         )
     };
     assert_eq!(
-        steps(&snapshot(&[], &[of_class(json!({}))], &late, &[])),
+        steps(&world(&[], &[of_class(json!({}))], &late, &[])),
         ["tell WaitForFirstConsumer"]
     );
     let selected = of_class(json!({SELECTED_NODE: "here"}));
     assert_eq!(
-        steps(&snapshot(&[], std::slice::from_ref(&selected), &late, &[])),
+        steps(&world(&[], std::slice::from_ref(&selected), &late, &[])),
         ["claim c", "tell ExternalProvisioning"]
     );
     // Made, and bound to the claim it was made for.
@@ -181,12 +213,12 @@ fn classes_and_their_provisioners() {
         "claimRef": {"namespace": "n", "name": "c", "uid": "u"}}, "status": {"phase": "Pending"}}),
     );
     assert_eq!(
-        steps(&snapshot(&[made], &[selected], &late, &[])),
+        steps(&world(&[made], &[selected], &late, &[])),
         ["volume pvc-u Bound", "claim c", "claim c Bound"]
     );
     let nowhere = claim(&json!({"spec": {"storageClassName": "nowhere"}}));
     assert_eq!(
-        steps(&snapshot(&[], &[nowhere], &late, &[])),
+        steps(&world(&[], &[nowhere], &late, &[])),
         ["tell ProvisioningFailed"]
     );
 }
@@ -195,23 +227,23 @@ fn classes_and_their_provisioners() {
 fn what_ends() {
     let bound = json!({"spec": {"claimRef": {"namespace": "n", "name": "c", "uid": "u"}}, "status": {"phase": "Bound"}});
     assert_eq!(
-        steps(&snapshot(&[volume("v", "1Gi", &bound)], &[], &[], &[])),
-        ["release v"]
+        steps(&world(&[volume("v", "1Gi", &bound)], &[], &[], &[])),
+        ["gone PersistentVolumeClaim c", "volume v Released"]
     );
     let mut released = bound.clone();
     released["status"]["phase"] = json!("Released");
     released["spec"]["persistentVolumeReclaimPolicy"] = json!("Delete");
     assert_eq!(
-        steps(&snapshot(&[volume("v", "1Gi", &released)], &[], &[], &[])),
+        steps(&world(&[volume("v", "1Gi", &released)], &[], &[], &[])),
         ["volume v Failed"]
     );
     released["metadata"] = json!({"annotations": {PROVISIONED_BY: LOCAL_PATH_PROVISIONER}});
-    assert!(steps(&snapshot(&[volume("v", "1Gi", &released)], &[], &[], &[])).is_empty());
+    assert!(steps(&world(&[volume("v", "1Gi", &released)], &[], &[], &[])).is_empty());
     let lost = claim(
         &json!({"metadata": {"annotations": {BIND_COMPLETED: "yes"}}, "spec": {"volumeName": "v"}}),
     );
     assert_eq!(
-        steps(&snapshot(&[], &[lost], &[], &[])),
+        steps(&world(&[], &[lost], &[], &[])),
         ["claim c Lost", "tell ClaimLost"]
     );
 }
@@ -225,16 +257,16 @@ fn protection_lasts_while_used() {
         "spec": {"nodeName": "a", "containers": [], "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]}})
     };
     let claims = [claim(&ending)];
-    assert!(steps(&snapshot(&[], &claims, &[], &[pod("Running")])).is_empty());
+    assert!(steps(&world(&[], &claims, &[], &[pod("Running")])).is_empty());
     assert_eq!(
-        steps(&snapshot(&[], &claims, &[], &[pod("Succeeded")])),
+        steps(&world(&[], &claims, &[], &[pod("Succeeded")])),
         ["claim c"]
     );
     let mut bound = ending.clone();
     bound["spec"]["claimRef"] = json!({"namespace": "n", "name": "c", "uid": "u"});
     let volumes = [volume("v", "1Gi", &bound)];
-    assert!(steps(&snapshot(&volumes, &claims, &[], &[pod("Running")])).is_empty());
-    assert_eq!(steps(&snapshot(&volumes, &[], &[], &[])), ["volume v"]);
+    assert!(steps(&world(&volumes, &claims, &[], &[pod("Running")])).is_empty());
+    assert_eq!(steps(&world(&volumes, &[], &[], &[])), ["volume v"]);
 }
 
 #[test]
@@ -242,17 +274,17 @@ fn ephemeral_claims_come_and_go_with_their_pod() {
     let pod = json!({"metadata": {"name": "p", "namespace": "n", "uid": "1"}, "spec": {"containers": [],
         "volumes": [{"name": "v", "ephemeral": {"volumeClaimTemplate": {"spec": {"accessModes": ["ReadWriteOnce"]}}}}]}});
     assert_eq!(
-        steps(&snapshot(&[], &[], &[], std::slice::from_ref(&pod))),
+        steps(&world(&[], &[], &[], std::slice::from_ref(&pod))),
         ["create p-v"]
     );
     let owned = claim(&json!({"metadata": {"name": "p-v", "ownerReferences": [
         {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "1", "controller": true}]}}));
     assert_eq!(
-        steps(&snapshot(&[], std::slice::from_ref(&owned), &[], &[pod])),
+        steps(&world(&[], std::slice::from_ref(&owned), &[], &[pod])),
         ["tell FailedBinding"]
     );
     assert_eq!(
-        steps(&snapshot(&[], &[owned], &[], &[])),
-        ["delete p-v", "tell FailedBinding"]
+        steps(&world(&[], &[owned], &[], &[])),
+        ["gone Pod p", "delete p-v", "tell FailedBinding"]
     );
 }

@@ -118,6 +118,8 @@ pub struct Graph {
     /// Kinds not listed yet; `None`: which kinds there are is not known.
     unlisted: Option<BTreeSet<String>>,
     resources: Vec<Arc<Resource>>,
+    /// Namespaces in which objects have come or gone since somebody asked.
+    moved: BTreeSet<Arc<str>>,
 }
 
 /// A uid in 16 bytes. What is not written as RFC 4122 has it is hashed (FNV-1a): nobody but its writer is confused
@@ -166,6 +168,25 @@ impl Graph {
         let group = group(api_version);
         let mut resources = self.resources.iter();
         resources.find(|r| r.kind == kind && r.group == group)
+    }
+
+    /// Namespaces in which objects have come or gone since the last call; cluster-wide objects are in none.
+    pub fn take_moved(&mut self) -> BTreeSet<Arc<str>> {
+        let mut moved = std::mem::take(&mut self.moved);
+        moved.retain(|namespace| !namespace.is_empty());
+        moved
+    }
+
+    /// How many objects of each group and plural a namespace has.
+    pub fn counts(&self, namespace: &str) -> BTreeMap<(&str, &str), usize> {
+        let mut counts = BTreeMap::new();
+        let places = self.places.values();
+        for place in places.filter(|place| *place.namespace == *namespace) {
+            let resource = &place.resource;
+            let kind = (resource.group.as_str(), resource.plural.as_str());
+            *counts.entry(kind).or_default() += 1;
+        }
+        counts
     }
 
     pub fn get(&self, uid: u128) -> Option<&Node> {
@@ -235,9 +256,11 @@ impl Graph {
         let namespace = self.intern(&meta.namespace);
         let place = Place {
             resource: resource.clone(),
-            namespace,
+            namespace: namespace.clone(),
         };
-        self.places.insert(uid, place);
+        if self.places.insert(uid, place).is_none() {
+            self.moved.insert(namespace);
+        }
         let waits = meta.waits_for_dependents() || meta.orphans_dependents();
         let before = self.nodes.remove(&uid);
         if let Some(before) = &before {
@@ -277,7 +300,9 @@ impl Graph {
     }
 
     fn remove(&mut self, uid: u128, touched: &mut BTreeSet<u128>) {
-        self.places.remove(&uid);
+        if let Some(place) = self.places.remove(&uid) {
+            self.moved.insert(place.namespace);
+        }
         if let Some(node) = self.nodes.remove(&uid) {
             self.unlink(uid, &node.meta);
             // Owners that wait for it may go now.

@@ -9,6 +9,7 @@ mod feed;
 pub mod graph;
 mod pod;
 mod table;
+pub mod usage;
 
 pub use feed::{Feed, Stream};
 pub use pod::{ContainerView, PodView};
@@ -18,8 +19,11 @@ use crate::client::informer::{Event, Scope};
 use crate::object::selector::FieldSelector;
 use k8s_openapi::Resource;
 use k8s_openapi::api::apps::v1 as apps;
+use k8s_openapi::api::autoscaling::v2 as autoscaling;
 use k8s_openapi::api::batch::v1 as batch;
 use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::api::discovery::v1 as discovery;
+use k8s_openapi::api::policy::v1 as policy;
 use k8s_openapi::api::rbac::v1 as rbac;
 use k8s_openapi::api::storage::v1 as storage;
 use serde::de::DeserializeOwned;
@@ -34,6 +38,8 @@ macro_rules! world {
             $(pub $table: Table<$kind>,)*
             /// Owners and dependents of every kind.
             pub graph: graph::Graph,
+            /// What pods use, and what autoscalers made of that.
+            pub usage: usage::Usage,
         }
 
         /// What changed, as controllers hear of it.
@@ -42,6 +48,10 @@ macro_rules! world {
             $($variant(Diff<$kind>),)*
             /// The owners or dependents of the object with this uid.
             Relation(u128),
+            /// Objects have come or gone in this namespace.
+            Population(Arc<str>),
+            /// What pods use has been measured.
+            Usage,
         }
 
         /// News of one kind.
@@ -54,6 +64,8 @@ macro_rules! world {
             Kinds(Vec<Arc<graph::Resource>>),
             /// Metadata of such a kind.
             Meta(Arc<graph::Resource>, Event<graph::Meta>),
+            /// What the pods of namespaces with autoscalers use now.
+            Usage(usage::Measured),
         }
 
         impl World {
@@ -85,7 +97,13 @@ macro_rules! world {
                     }
                     News::Meta(kind, event) => {
                         let touched = self.graph.take_in(&kind, event);
-                        touched.into_iter().map(Change::Relation).collect()
+                        let moved = self.graph.take_moved().into_iter();
+                        let touched = touched.into_iter().map(Change::Relation);
+                        touched.chain(moved.map(Change::Population)).collect()
+                    }
+                    News::Usage(measured) => {
+                        self.usage.measured = measured;
+                        vec![Change::Usage]
                     }
                 }
             }
@@ -110,7 +128,11 @@ macro_rules! world {
 
         /// A list and watch of each kind.
         pub fn streams(client: &crate::client::Client) -> Vec<feed::Stream> {
-            vec![$(feed::stream(client, $scope, News::$variant),)* feed::relations(client)]
+            vec![
+                $(feed::stream(client, $scope, News::$variant),)*
+                usage::stream(client),
+                feed::relations(client),
+            ]
         }
     };
 }
@@ -128,8 +150,17 @@ world! {
     deployments Deployment apps::Deployment, Scope::default();
     replica_sets ReplicaSet apps::ReplicaSet, Scope::default();
     replication_controllers ReplicationController core::ReplicationController, Scope::default();
+    daemon_sets DaemonSet apps::DaemonSet, Scope::default();
+    stateful_sets StatefulSet apps::StatefulSet, Scope::default();
+    revisions Revision apps::ControllerRevision, Scope::default();
     jobs Job batch::Job, Scope::default();
     cron_jobs CronJob batch::CronJob, Scope::default();
+    services Service core::Service, Scope::default();
+    endpoints Endpoints core::Endpoints, Scope::default();
+    slices Slice discovery::EndpointSlice, Scope::default();
+    disruption_budgets DisruptionBudget policy::PodDisruptionBudget, Scope::default();
+    autoscalers Autoscaler autoscaling::HorizontalPodAutoscaler, Scope::default();
+    quotas Quota core::ResourceQuota, Scope::default();
 }
 
 /// Whether the watch of this scope would tell of the object: what it will never tell of, it will never take back.
@@ -156,6 +187,17 @@ fn decode<T: DeserializeOwned>(object: &Value) -> Option<T> {
 }
 
 impl World {
+    /// Of autoscalers that are gone nothing is remembered.
+    pub fn remember(&mut self, note: &usage::Note) {
+        let autoscalers = &self.autoscalers;
+        self.usage
+            .memory
+            .retain(|key, _| autoscalers.get(key).is_some());
+        if autoscalers.get(&note.autoscaler).is_some() {
+            self.usage.remember(note);
+        }
+    }
+
     /// A world of these objects, for tables of tests.
     #[cfg(test)]
     pub fn of(objects: &[Value]) -> World {

@@ -17,6 +17,42 @@ where
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
+/// Of a pod's affinity, what controllers ask for.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AffinityView {
+    /// Whether a term looks at pods of other namespaces.
+    pub looks_elsewhere: bool,
+    /// The only node its required affinity allows, by name: where a DaemonSet wants it.
+    pub pinned_node: Option<String>,
+}
+
+impl<'a> Deserialize<'a> for AffinityView {
+    fn deserialize<D: Deserializer<'a>>(deserializer: D) -> Result<AffinityView, D::Error> {
+        let affinity = serde_json::Value::deserialize(deserializer)?;
+        Ok(AffinityView {
+            looks_elsewhere: crate::object::quota::looks_elsewhere(&affinity),
+            pinned_node: pinned(&affinity),
+        })
+    }
+}
+
+/// The one node that `matchFields` names.
+fn pinned(affinity: &serde_json::Value) -> Option<String> {
+    const TERMS: &str =
+        "/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms";
+    let [term] = affinity.pointer(TERMS)?.as_array()?.as_slice() else {
+        return None;
+    };
+    let [field] = term["matchFields"].as_array()?.as_slice() else {
+        return None;
+    };
+    let is_name = field["key"] == "metadata.name" && field["operator"] == "In";
+    match field["values"].as_array()?.as_slice() {
+        [name] if is_name => name.as_str().map(str::to_owned),
+        _ => None,
+    }
+}
+
 /// Decodes from a whole Pod.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
@@ -49,6 +85,13 @@ pub struct PodSpecView {
     pub tolerations: Vec<Toleration>,
     #[serde(deserialize_with = "or_default")]
     pub readiness_gates: Vec<PodReadinessGate>,
+    pub priority_class_name: Option<String>,
+    /// Of the pod as a whole.
+    #[serde(deserialize_with = "or_default")]
+    pub resources: ResourcesView,
+    #[serde(deserialize_with = "or_default")]
+    pub overhead: BTreeMap<String, String>,
+    pub affinity: AffinityView,
 }
 
 /// Of a container: what Services, quotas and autoscalers ask for.
@@ -115,6 +158,7 @@ pub struct PodStatusView {
     pub container_statuses: Vec<ContainerStatus>,
     #[serde(deserialize_with = "or_default")]
     pub init_container_statuses: Vec<ContainerStatus>,
+    pub qos_class: Option<String>,
 }
 
 impl k8s_openapi::Resource for PodView {
