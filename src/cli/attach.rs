@@ -1,7 +1,7 @@
 //! `coracle attach`: the streams of a running container, as it has them.
 
 use super::Outcome;
-use super::connect::ClientArgs;
+use super::connect::{ClientArgs, Session};
 use super::remote::{StreamArgs, Target, exit, open, with_terminal};
 use crate::streaming::channel::V5;
 
@@ -16,8 +16,12 @@ pub struct AttachArgs {
 
 pub async fn run(args: AttachArgs, client: ClientArgs) -> Outcome {
     let session = client.connect()?;
-    let streams = &args.streams;
-    let target = Target::find(&session, &args.pod, streams.pod_running_timeout).await?;
+    attach(&session, &args.pod, &args.streams).await
+}
+
+/// Attaches to a pod once it runs, and stays until the container or the user ends it.
+pub async fn attach(session: &Session, pod: &str, streams: &StreamArgs) -> Outcome {
+    let target = Target::find(session, pod, streams.pod_running_timeout).await?;
     let container = target.container(streams.container.as_deref(), streams.quiet)?;
     let spec = target.spec_of(&container)?;
     let container_tty = spec["tty"] == true;

@@ -10,9 +10,11 @@
 
 mod apply;
 mod attach;
+mod autoscale;
 mod completion;
 mod connect;
 mod cp;
+mod create;
 mod debug;
 mod delete;
 mod demo;
@@ -23,6 +25,7 @@ mod doctor;
 mod error;
 mod events;
 mod exec;
+mod expose;
 #[cfg(test)]
 mod fake_server;
 mod get;
@@ -41,11 +44,17 @@ mod ps;
 mod remote;
 mod reset;
 mod resource_args;
+mod rollout;
+mod run;
+mod scale;
+mod selection;
+mod set;
 mod terminal;
 mod top;
 mod up;
 mod version;
 mod why;
+mod write_args;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -78,6 +87,20 @@ enum Verb {
     Describe(describe_verb::DescribeArgs),
     /// Create or change objects as manifests say.
     Apply(apply::ApplyArgs),
+    /// Create objects, from files or from a few words.
+    Create(Box<create::CreateArgs>),
+    /// Run an image in a pod of its own.
+    Run(Box<run::RunArgs>),
+    /// Put a service in front of what runs.
+    Expose(Box<expose::ExposeArgs>),
+    /// Set the number of replicas.
+    Scale(scale::ScaleArgs),
+    /// Follow a workload's change, or take it back.
+    Rollout(rollout::RolloutArgs),
+    /// Let the number of replicas follow the load.
+    Autoscale(autoscale::AutoscaleArgs),
+    /// Set one thing of an object.
+    Set(Box<set::SetArgs>),
     /// Delete objects.
     Delete(delete::DeleteArgs),
     /// Print the logs of a container.
@@ -142,7 +165,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    match run(cli.verb, cli.client) {
+    match dispatch(cli.verb, cli.client) {
         Ok(code) => code,
         Err(error) => {
             error::print(&error);
@@ -151,7 +174,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(verb: Verb, client: connect::ClientArgs) -> Outcome {
+fn dispatch(verb: Verb, client: connect::ClientArgs) -> Outcome {
     // Fails only where a provider is installed already, which is then ours.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match verb {
@@ -160,6 +183,13 @@ fn run(verb: Verb, client: connect::ClientArgs) -> Outcome {
         Verb::Get(args) => client_verb(get::run(args, client)),
         Verb::Describe(args) => client_verb(describe_verb::run(args, client)),
         Verb::Apply(args) => client_verb(apply::run(args, client)),
+        Verb::Create(args) => client_verb(create::run(*args, client)),
+        Verb::Run(args) => client_verb(run::run(*args, client)),
+        Verb::Expose(args) => client_verb(expose::run(*args, client)),
+        Verb::Scale(args) => client_verb(scale::run(args, client)),
+        Verb::Rollout(args) => client_verb(rollout::run(args, client)),
+        Verb::Autoscale(args) => client_verb(autoscale::run(args, client)),
+        Verb::Set(args) => client_verb(set::run(*args, client)),
         Verb::Delete(args) => client_verb(delete::run(args, client)),
         Verb::Logs(args) => client_verb(logs::run(args, client)),
         Verb::Exec(args) => client_verb(exec::run(args, client)),
@@ -207,6 +237,20 @@ mod tests {
     fn command_lines_of_kubectl_users_are_understood() {
         for line in [
             "coracle get pods -o wide -w",
+            "coracle create deployment web --image=a --replicas=2 --dry-run=client -o yaml -- sleep 5",
+            "coracle create -f a.yaml --save-config",
+            "coracle create secret generic s --from-literal=a=b",
+            "coracle run web --image=a -it --rm --restart=Never --command -- sh -c x",
+            "coracle run web --image=a --port=80 --expose --dry-run=server",
+            "coracle expose deploy/web --port=80 --target-port=http --type=NodePort",
+            "coracle scale deploy/a rs/b --replicas=3 --current-replicas=2 --timeout=1m",
+            "coracle rollout status deploy/web --timeout=30s -w=false",
+            "coracle set image deploy/web main=nginx:2 -l app=web",
+            "coracle set env -f a.yaml --local A=b C-",
+            "coracle set resources deploy web -c main --limits=cpu=1",
+            "coracle set subject rolebinding a --user=u",
+            "coracle autoscale deploy/web --max=5 --min=2 --cpu-percent=80",
+            "coracle rollout undo sts/db --to-revision=3 --dry-run=server",
             "coracle get pods,svc -A -l app=web --field-selector status.phase=Running",
             "coracle get pod/web -oyaml -n kube-system",
             "coracle apply -f a.yaml -f dir -R",

@@ -1,7 +1,7 @@
 //! Label selectors: equality, sets, existence, order.
 
 use super::names::{check_label_value, check_qualified};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// Requirements in one selector: far past any real one, and a bound on the work per object.
@@ -120,6 +120,39 @@ impl LabelSelector {
             return Err(format!("more than {REQUIREMENTS_MAX} requirements"));
         }
         Ok(LabelSelector { requirements })
+    }
+
+    /// As an object's selector field has it: `{matchLabels, matchExpressions}`. `None`: order has no place there.
+    pub fn to_json(&self) -> Option<Value> {
+        let mut selector = serde_json::Map::new();
+        for Requirement { key, test } in &self.requirements {
+            let (operator, values) = match test {
+                Test::In(values) => match values.as_slice() {
+                    [only] => {
+                        selector.entry("matchLabels").or_insert_with(|| json!({}))[key] =
+                            json!(only);
+                        continue;
+                    }
+                    values => ("In", values),
+                },
+                Test::NotIn(values) => ("NotIn", values.as_slice()),
+                Test::Exists => ("Exists", &[][..]),
+                Test::DoesNotExist => ("DoesNotExist", &[][..]),
+                Test::GreaterThan(_) | Test::LessThan(_) => return None,
+            };
+            let mut expression = json!({"key": key, "operator": operator});
+            if !values.is_empty() {
+                expression["values"] = json!(values);
+            }
+            if let Some(list) = selector
+                .entry("matchExpressions")
+                .or_insert_with(|| json!([]))
+                .as_array_mut()
+            {
+                list.push(expression);
+            }
+        }
+        Some(Value::Object(selector))
     }
 
     /// Whether it selects everything.

@@ -10,6 +10,7 @@ mod attach;
 mod autoscalers;
 mod budgets;
 mod claims;
+mod cli_generators;
 mod cli_verbs;
 mod crashes;
 mod cron_jobs;
@@ -125,6 +126,7 @@ fn main() -> ExitCode {
         ("eviction", eviction::TESTS),
         ("resources", resources::TESTS),
         ("cli_verbs", cli_verbs::TESTS),
+        ("cli_generators", cli_generators::TESTS),
         ("scheduling", scheduling::TESTS),
     ])
 }

@@ -221,7 +221,7 @@ impl Target<'_> {
 
 /// `object` with itself in the annotation, byte for byte as kubectl writes it: compact, keys sorted, a new line at
 /// the end. The two can then take turns without a change.
-fn with_last_applied(object: &Value) -> Result<Value, anyhow::Error> {
+pub fn with_last_applied(object: &Value) -> Result<Value, anyhow::Error> {
     let mut bare = object.clone();
     if let Some(annotations) = bare["metadata"]["annotations"].as_object_mut() {
         annotations.remove(LAST_APPLIED);

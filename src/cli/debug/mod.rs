@@ -6,7 +6,7 @@
 //! `objects` builds what is sent and is pure; this file sends it, waits and attaches. It never enters a node by itself.
 
 mod objects;
-mod wait;
+pub mod wait;
 
 use super::Outcome;
 use super::connect::{ClientArgs, Session};

@@ -1,8 +1,10 @@
 //! `coracle get`: objects as a table or as documents, once or as they change.
 
 mod fetch;
+mod until;
 mod watch;
 
+pub use until::{until, until_some};
 pub use watch::WatchEvent;
 
 use super::Outcome;
