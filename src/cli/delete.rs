@@ -50,19 +50,19 @@ pub struct DeleteArgs {
 }
 
 /// One object to delete.
-struct Victim {
-    resource: Resource,
-    namespace: String,
-    name: String,
+pub struct Victim {
+    pub resource: Resource,
+    pub namespace: String,
+    pub name: String,
     /// The file that names it.
-    source: Option<String>,
+    pub source: Option<String>,
 }
 
 /// What the flags mean together: seconds of grace, and whether to wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Manner {
-    grace_seconds: Option<i64>,
-    wait: bool,
+pub struct Manner {
+    pub grace_seconds: Option<i64>,
+    pub wait: bool,
 }
 
 impl DeleteArgs {
@@ -251,7 +251,7 @@ fn by_files(
 }
 
 /// The deleted object's uid, where the answer tells it.
-async fn delete(
+pub async fn delete(
     session: &Session,
     victim: &Victim,
     manner: Manner,
@@ -280,7 +280,7 @@ async fn delete(
 }
 
 /// Returns once no object of this name and uid is left.
-async fn wait(session: &Session, victim: &Victim, uid: Option<&str>) -> Result<(), ClientError> {
+pub async fn wait(session: &Session, victim: &Victim, uid: Option<&str>) -> Result<(), ClientError> {
     let path = victim.resource.path(Some(&victim.namespace), None);
     let selector = format!("metadata.name={}", victim.name);
     let alive = |object: &Value| {

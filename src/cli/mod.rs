@@ -8,10 +8,15 @@
 //! Verbs for users speak to the API only and never know whether the server is Coracle's. The shim is
 //! dispatched before anything else is built: it must stay single-threaded and small.
 
+mod annotate;
+mod api_resources;
+mod api_versions;
 mod apply;
 mod attach;
+mod choose;
 mod completion;
 mod connect;
+mod cordon;
 mod cp;
 mod debug;
 mod delete;
@@ -20,31 +25,41 @@ mod describe;
 mod describe_verb;
 mod discovery;
 mod doctor;
+mod duration;
 mod error;
 mod events;
 mod exec;
 #[cfg(test)]
 mod fake_server;
+mod follow;
 mod get;
 mod heap;
 mod hello;
 mod host;
 mod image;
+mod json_path;
 mod kubeconfig;
+mod label;
 mod logs;
 mod manifest;
+mod metadata;
 mod node_args;
+mod outcome;
+mod patch;
 mod port_forward;
 mod pressure_args;
 mod print;
 mod ps;
 mod remote;
+mod replace;
 mod reset;
 mod resource_args;
+mod taint;
 mod terminal;
 mod top;
 mod up;
 mod version;
+mod wait;
 mod why;
 
 use clap::{Parser, Subcommand};
@@ -80,6 +95,22 @@ enum Verb {
     Apply(apply::ApplyArgs),
     /// Delete objects.
     Delete(delete::DeleteArgs),
+    /// Replace objects by what manifests say.
+    Replace(replace::ReplaceArgs),
+    /// Change fields of an object as a patch says.
+    Patch(patch::PatchArgs),
+    /// Set or remove labels.
+    Label(label::LabelArgs),
+    /// Set or remove annotations.
+    Annotate(annotate::AnnotateArgs),
+    /// Set or remove taints of nodes.
+    Taint(taint::TaintArgs),
+    /// Return once objects are as told.
+    Wait(wait::WaitArgs),
+    /// Let a node take no new pods.
+    Cordon(cordon::CordonArgs),
+    /// Let a node take new pods again.
+    Uncordon(cordon::CordonArgs),
     /// Print the logs of a container.
     Logs(logs::LogsArgs),
     /// Run a command in a container.
@@ -108,6 +139,10 @@ enum Verb {
     Reset(reset::ResetArgs),
     /// Check whether this host can be a node.
     Doctor(DoctorArgs),
+    /// Print the kinds the server has.
+    ApiResources(api_resources::ApiResourcesArgs),
+    /// Print the versions of the API the server has.
+    ApiVersions(api_versions::ApiVersionsArgs),
     /// Print a shell's completion script.
     Completion(completion::CompletionArgs),
     /// Print the versions of this command and of the server.
@@ -161,6 +196,14 @@ fn run(verb: Verb, client: connect::ClientArgs) -> Outcome {
         Verb::Describe(args) => client_verb(describe_verb::run(args, client)),
         Verb::Apply(args) => client_verb(apply::run(args, client)),
         Verb::Delete(args) => client_verb(delete::run(args, client)),
+        Verb::Replace(args) => client_verb(replace::run(args, client)),
+        Verb::Patch(args) => client_verb(patch::run(args, client)),
+        Verb::Label(args) => client_verb(label::run(args, client)),
+        Verb::Annotate(args) => client_verb(annotate::run(args, client)),
+        Verb::Taint(args) => client_verb(taint::run(args, client)),
+        Verb::Wait(args) => client_verb(wait::run(args, client)),
+        Verb::Cordon(args) => client_verb(cordon::run(args, true, client)),
+        Verb::Uncordon(args) => client_verb(cordon::run(args, false, client)),
         Verb::Logs(args) => client_verb(logs::run(args, client)),
         Verb::Exec(args) => client_verb(exec::run(args, client)),
         Verb::Attach(args) => client_verb(attach::run(args, client)),
@@ -175,6 +218,8 @@ fn run(verb: Verb, client: connect::ClientArgs) -> Outcome {
         Verb::Kubeconfig => kubeconfig::run(&client.data_dir),
         Verb::Reset(args) => client_verb(reset::run(args, client.data_dir)),
         Verb::Doctor(args) => Ok(doctor::run(args.fix, &client.data_dir)),
+        Verb::ApiResources(args) => client_verb(api_resources::run(args, client)),
+        Verb::ApiVersions(args) => client_verb(api_versions::run(args, client)),
         Verb::Completion(args) => completion::run(&args),
         Verb::Version(args) => client_verb(version::run(args, client)),
         Verb::Hello(args) => hello::run(&args),
@@ -239,6 +284,19 @@ mod tests {
             "coracle up --node-name boat --pod-cidr 10.42.1.0/24 --listen 127.0.0.1:6443",
             "coracle demo --once",
             "coracle reset --yes",
+            "coracle label pods --all app=web old- --overwrite",
+            "coracle annotate -f a.yaml note=x --resource-version=5",
+            "coracle label pod web --list",
+            "coracle taint nodes boat gpu=yes:NoSchedule old- --overwrite",
+            "coracle wait pod/web --for=condition=Ready --timeout=60s",
+            "coracle wait pods --all --for=delete --timeout -1s",
+            "coracle wait --for=jsonpath={.status.phase}=Running pod/web",
+            "coracle cordon boat",
+            "coracle uncordon -l disk=fast --dry-run=server",
+            "coracle patch deploy/web -p '{}' --type=merge --subresource=status",
+            "coracle replace -f a.yaml --force --grace-period=0",
+            "coracle api-resources --namespaced=false -o wide --verbs=list,get",
+            "coracle api-versions",
             "coracle completion fish",
             "coracle version --client",
             "coracle -n kube-system exec web -- sh -c x",
