@@ -23,12 +23,16 @@ mod delete;
 mod demo;
 mod describe;
 mod describe_verb;
+mod diff;
 mod discovery;
 mod doctor;
+mod drain;
 mod duration;
+mod edit;
 mod error;
 mod events;
 mod exec;
+mod explain;
 #[cfg(test)]
 mod fake_server;
 mod follow;
@@ -54,6 +58,7 @@ mod remote;
 mod replace;
 mod reset;
 mod resource_args;
+mod scratch;
 mod taint;
 mod terminal;
 mod top;
@@ -99,12 +104,18 @@ enum Verb {
     Replace(replace::ReplaceArgs),
     /// Change fields of an object as a patch says.
     Patch(patch::PatchArgs),
+    /// Edit objects in an editor.
+    Edit(edit::EditArgs),
+    /// Print what an apply of manifests would change.
+    Diff(diff::DiffArgs),
     /// Set or remove labels.
     Label(label::LabelArgs),
     /// Set or remove annotations.
     Annotate(annotate::AnnotateArgs),
     /// Set or remove taints of nodes.
     Taint(taint::TaintArgs),
+    /// Let nodes take no new pods, and see their pods off.
+    Drain(drain::DrainArgs),
     /// Return once objects are as told.
     Wait(wait::WaitArgs),
     /// Let a node take no new pods.
@@ -139,6 +150,8 @@ enum Verb {
     Reset(reset::ResetArgs),
     /// Check whether this host can be a node.
     Doctor(DoctorArgs),
+    /// Print the fields of a kind.
+    Explain(explain::ExplainArgs),
     /// Print the kinds the server has.
     ApiResources(api_resources::ApiResourcesArgs),
     /// Print the versions of the API the server has.
@@ -201,6 +214,9 @@ fn run(verb: Verb, client: connect::ClientArgs) -> Outcome {
         Verb::Label(args) => client_verb(label::run(args, client)),
         Verb::Annotate(args) => client_verb(annotate::run(args, client)),
         Verb::Taint(args) => client_verb(taint::run(args, client)),
+        Verb::Edit(args) => client_verb(edit::run(args, client)),
+        Verb::Diff(args) => client_verb(diff::run(args, client)),
+        Verb::Drain(args) => client_verb(drain::run(args, client)),
         Verb::Wait(args) => client_verb(wait::run(args, client)),
         Verb::Cordon(args) => client_verb(cordon::run(args, true, client)),
         Verb::Uncordon(args) => client_verb(cordon::run(args, false, client)),
@@ -218,6 +234,7 @@ fn run(verb: Verb, client: connect::ClientArgs) -> Outcome {
         Verb::Kubeconfig => kubeconfig::run(&client.data_dir),
         Verb::Reset(args) => client_verb(reset::run(args, client.data_dir)),
         Verb::Doctor(args) => Ok(doctor::run(args.fix, &client.data_dir)),
+        Verb::Explain(args) => client_verb(explain::run(args, client)),
         Verb::ApiResources(args) => client_verb(api_resources::run(args, client)),
         Verb::ApiVersions(args) => client_verb(api_versions::run(args, client)),
         Verb::Completion(args) => completion::run(&args),
@@ -291,11 +308,17 @@ mod tests {
             "coracle wait pod/web --for=condition=Ready --timeout=60s",
             "coracle wait pods --all --for=delete --timeout -1s",
             "coracle wait --for=jsonpath={.status.phase}=Running pod/web",
+            "coracle drain boat --ignore-daemonsets --delete-emptydir-data --force --grace-period=0 --timeout=5m",
+            "coracle drain -l a=b --pod-selector=app=web --disable-eviction --skip-wait-for-delete-timeout=5 --dry-run=server",
+            "coracle edit deploy/web -o json",
+            "coracle diff -f a.yaml -l app=web",
             "coracle cordon boat",
             "coracle uncordon -l disk=fast --dry-run=server",
             "coracle patch deploy/web -p '{}' --type=merge --subresource=status",
             "coracle replace -f a.yaml --force --grace-period=0",
             "coracle api-resources --namespaced=false -o wide --verbs=list,get",
+            "coracle explain pods.spec.containers --recursive",
+            "coracle explain hpa --api-version=autoscaling/v1",
             "coracle api-versions",
             "coracle completion fish",
             "coracle version --client",
