@@ -132,16 +132,17 @@ mod tests {
     }
 
     fn resources() -> Vec<Resource> {
-        let resource = |group: &str, version: &str, plural: &str, kind: &str, namespaced| Resource {
-            group: group.to_owned(),
-            version: version.to_owned(),
-            plural: plural.to_owned(),
-            kind: kind.to_owned(),
-            namespaced,
-            short_names: vec![plural[..2].to_owned()],
-            verbs: vec!["get".to_owned(), "list".to_owned()],
-            ..Resource::default()
-        };
+        let resource =
+            |group: &str, version: &str, plural: &str, kind: &str, namespaced| Resource {
+                group: group.to_owned(),
+                version: version.to_owned(),
+                plural: plural.to_owned(),
+                kind: kind.to_owned(),
+                namespaced,
+                short_names: vec![plural[..2].to_owned()],
+                verbs: vec!["get".to_owned(), "list".to_owned()],
+                ..Resource::default()
+            };
         vec![
             resource("", "v1", "pods", "Pod", true),
             resource("", "v1", "nodes", "Node", false),
@@ -153,7 +154,10 @@ mod tests {
     #[test]
     fn flags_choose_and_order() {
         for (line, expected) in [
-            ("x -o name", "nodes\npods\nhorizontalpodautoscalers.autoscaling\n"),
+            (
+                "x -o name",
+                "nodes\npods\nhorizontalpodautoscalers.autoscaling\n",
+            ),
             ("x -o name --namespaced=false", "nodes\n"),
             ("x -o name --api-group=", "nodes\npods\n"),
             ("x -o name --verbs=list,create", ""),

@@ -12,7 +12,10 @@ pub struct ApiVersionsArgs {}
 pub async fn run(_: ApiVersionsArgs, client: ClientArgs) -> Outcome {
     let session = client.connect()?;
     let core = session.client.send_value(Method::GET, "/api", None).await?;
-    let groups = session.client.send_value(Method::GET, "/apis", None).await?;
+    let groups = session
+        .client
+        .send_value(Method::GET, "/apis", None)
+        .await?;
     for version in versions(&core, &groups) {
         println!("{version}");
     }

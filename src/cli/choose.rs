@@ -243,11 +243,7 @@ pub async fn list(
             .as_str()
             .filter(|token| !token.is_empty())
             .map(str::to_owned);
-        found.extend(
-            items(answer)
-                .into_iter()
-                .map(|item| listed(resource, item)),
-        );
+        found.extend(items(answer).into_iter().map(|item| listed(resource, item)));
         if token.is_none() {
             return Ok(found);
         }
@@ -259,7 +255,8 @@ fn listed(resource: &Resource, mut object: Value) -> Chosen {
     if let Value::Object(map) = &mut object {
         map.entry("apiVersion")
             .or_insert_with(|| resource.api_version().into());
-        map.entry("kind").or_insert_with(|| resource.kind.clone().into());
+        map.entry("kind")
+            .or_insert_with(|| resource.kind.clone().into());
     }
     let text = |field: &str| {
         object["metadata"][field]
@@ -311,8 +308,7 @@ mod tests {
             let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
             let found = choose(&session, &discovery, &words, args).await.ok();
             let labels = found.map(|found| {
-                let labels: Vec<String> =
-                    found.iter().map(|chosen| chosen.place.label()).collect();
+                let labels: Vec<String> = found.iter().map(|chosen| chosen.place.label()).collect();
                 labels.join(" ")
             });
             assert_eq!(labels.as_deref(), expected, "{line}");

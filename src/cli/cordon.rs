@@ -70,7 +70,9 @@ pub async fn nodes(
         })
         .collect();
     let found = choose(session, discovery, &words, &args).await?;
-    let other = found.iter().find(|chosen| chosen.place.resource.plural != "nodes");
+    let other = found
+        .iter()
+        .find(|chosen| chosen.place.resource.plural != "nodes");
     if let Some(Chosen { place, .. }) = other {
         anyhow::bail!("{} is no node: name nodes only", place.label());
     }

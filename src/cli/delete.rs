@@ -280,7 +280,11 @@ pub async fn delete(
 }
 
 /// Returns once no object of this name and uid is left.
-pub async fn wait(session: &Session, victim: &Victim, uid: Option<&str>) -> Result<(), ClientError> {
+pub async fn wait(
+    session: &Session,
+    victim: &Victim,
+    uid: Option<&str>,
+) -> Result<(), ClientError> {
     let path = victim.resource.path(Some(&victim.namespace), None);
     let selector = format!("metadata.name={}", victim.name);
     let alive = |object: &Value| {

@@ -26,7 +26,9 @@ impl Path {
     pub fn parse(text: &str) -> Result<Path, String> {
         let bare = text.trim();
         if bare.len() > CHARS_MAX {
-            return Err(format!("the JSONPath is longer than {CHARS_MAX} characters"));
+            return Err(format!(
+                "the JSONPath is longer than {CHARS_MAX} characters"
+            ));
         }
         let bare = match bare.strip_prefix('{') {
             Some(rest) => rest
@@ -82,7 +84,9 @@ impl Step {
                     match wanted {
                         None => !found.is_empty(),
                         Some((equal, text)) => {
-                            found.iter().any(|value| scalar(value).as_deref() == Some(text))
+                            found
+                                .iter()
+                                .any(|value| scalar(value).as_deref() == Some(text))
                                 == *equal
                         }
                     }
@@ -171,7 +175,10 @@ fn bracket(text: &str) -> Result<Step, String> {
     if text == "*" {
         return Ok(Step::All);
     }
-    if let Some(filter) = text.strip_prefix("?(").and_then(|rest| rest.strip_suffix(')')) {
+    if let Some(filter) = text
+        .strip_prefix("?(")
+        .and_then(|rest| rest.strip_suffix(')'))
+    {
         return filter_step(filter);
     }
     if let Some(name) = quoted(text) {

@@ -132,7 +132,7 @@ enum Verb {
     PortForward(port_forward::PortForwardArgs),
     /// Copy files and directories to and from containers.
     Cp(cp::CpArgs),
-    /// Tell why a pod is not Running or not Ready, and what would mend it.
+    /// Tell why a pod, a workload, a claim or a namespace is not as it should be, and what would mend it.
     Why(why::WhyArgs),
     /// Look around in a pod, in a copy of it, or on a node, with a container of your own.
     Debug(Box<debug::DebugArgs>),
@@ -288,6 +288,7 @@ mod tests {
             "coracle cp ns/web:/etc/hosts hosts --retries=3",
             "coracle why pod/web",
             "coracle why web -n kube-system",
+            "coracle why deployment/web",
             "coracle ps -a -o json",
             "coracle top pods -A --containers --sort-by=memory --no-headers",
             "coracle top node boat --show-capacity",

@@ -95,7 +95,10 @@ fn places(
     if !args.files.filename.is_empty() {
         anyhow::ensure!(args.words.is_empty(), "with -f, names cannot be given");
         let found = from_files(session, discovery, &args.files)?;
-        return Ok(found.into_iter().map(|Chosen { place, .. }| place).collect());
+        return Ok(found
+            .into_iter()
+            .map(|Chosen { place, .. }| place)
+            .collect());
     }
     named(session, discovery, &args.words)?
         .into_iter()
@@ -187,11 +190,7 @@ mod tests {
         for (text, patch_type, valid) in [
             ("{\"a\": 1}", Type::Merge, true),
             ("a: {b: 1}", Type::Strategic, true),
-            (
-                "[{\"op\": \"remove\", \"path\": \"/a\"}]",
-                Type::Json,
-                true,
-            ),
+            ("[{\"op\": \"remove\", \"path\": \"/a\"}]", Type::Json, true),
             ("{\"a\": 1}", Type::Json, false),
             ("[]", Type::Merge, false),
             ("{\"a\"", Type::Merge, false),

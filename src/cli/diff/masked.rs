@@ -82,7 +82,8 @@ mod tests {
 
     #[test]
     fn others_are_shown_whole() {
-        let object = json!({"kind": "ConfigMap", "metadata": {"managedFields": []}, "data": {"a": "b"}});
+        let object =
+            json!({"kind": "ConfigMap", "metadata": {"managedFields": []}, "data": {"a": "b"}});
         let (text, _) = texts(&object, &object, false).unwrap();
         assert_eq!(text, "data:\n  a: b\nkind: ConfigMap\nmetadata: {}\n");
     }

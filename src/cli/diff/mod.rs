@@ -15,7 +15,7 @@ use super::discovery::Discovery;
 use super::error;
 use super::manifest::FileArgs;
 use super::scratch::Scratch;
-use crate::object::label_selector::LabelSelector;
+use crate::object::LabelSelector;
 use anyhow::Context;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
@@ -142,9 +142,7 @@ fn unified(pair: &Pair, live: &Path, merged: &Path) -> String {
     let mut hunks = changes.unified_diff();
     format!(
         "diff -u -N {before} {after}\n{}",
-        hunks
-            .context_radius(CONTEXT_LINES)
-            .header(&before, &after)
+        hunks.context_radius(CONTEXT_LINES).header(&before, &after)
     )
 }
 
@@ -159,7 +157,11 @@ mod tests {
             live: live.to_owned(),
             merged: merged.to_owned(),
         };
-        let text = unified(&pair("a: 1\nb: 2\n", "a: 1\nb: 3\n"), Path::new("L"), Path::new("M"));
+        let text = unified(
+            &pair("a: 1\nb: 2\n", "a: 1\nb: 3\n"),
+            Path::new("L"),
+            Path::new("M"),
+        );
         assert_eq!(
             text,
             "diff -u -N L/v1.ConfigMap.default.c M/v1.ConfigMap.default.c\n--- L/v1.ConfigMap.default.c\n+++ M/v1.ConfigMap.default.c\n@@ -1,2 +1,2 @@\n a: 1\n-b: 2\n+b: 3\n"

@@ -143,7 +143,9 @@ mod tests {
         ] {
             assert_eq!(again(&refusal(code, reason)), expected, "{code} {reason}");
         }
-        assert!(has_eviction(&json!({"resources": [{"name": "pods/eviction"}]})));
+        assert!(has_eviction(
+            &json!({"resources": [{"name": "pods/eviction"}]})
+        ));
         assert!(!has_eviction(&Value::Null));
     }
 }

@@ -45,7 +45,9 @@ pub fn verdict(pod: &Value, allowed: Allowed, owner_exists: bool, now: i64) -> V
             return if allowed.force {
                 Verdict::TakeWarning("deleting Pods whose DaemonSet is gone")
             } else {
-                Verdict::Refuse("cannot delete Pods whose DaemonSet is gone (use --force to override)")
+                Verdict::Refuse(
+                    "cannot delete Pods whose DaemonSet is gone (use --force to override)",
+                )
             };
         }
         return if allowed.ignore_daemon_sets {
@@ -110,7 +112,8 @@ mod tests {
             json_patch::merge(&mut pod, &patch);
             pod
         };
-        let daemon = json!({"metadata": {"ownerReferences": [{"kind": "DaemonSet", "controller": true}]}});
+        let daemon =
+            json!({"metadata": {"ownerReferences": [{"kind": "DaemonSet", "controller": true}]}});
         let bare = json!({"metadata": {"ownerReferences": null}});
         let scratch = json!({"spec": {"volumes": [{"name": "a", "emptyDir": {}}]}});
         let none = Allowed::default();

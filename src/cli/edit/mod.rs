@@ -69,10 +69,14 @@ async fn edit(args: &EditArgs, session: &Session, chosen: Chosen) -> Result<(), 
         document::without_managed_fields(object)
     };
     let scratch = Scratch::new("coracle-edit")?;
-    let end = if args.output == Shown::Json { "json" } else { "yaml" };
+    let end = if args.output == Shown::Json {
+        "json"
+    } else {
+        "yaml"
+    };
     let name = format!("{}.{end}", place.name);
     let mut shown = text::page(&before, args.output, None)?;
-    let mut problem = None;
+    let mut problem: Option<String> = None;
     loop {
         let path = scratch.write(&name, &shown)?;
         open(&path)?;
@@ -148,7 +152,11 @@ async fn send(
 fn open(path: &Path) -> Result<(), anyhow::Error> {
     let editor = ["KUBE_EDITOR", "EDITOR"]
         .iter()
-        .find_map(|name| std::env::var(name).ok().filter(|text| !text.trim().is_empty()))
+        .find_map(|name| {
+            std::env::var(name)
+                .ok()
+                .filter(|text| !text.trim().is_empty())
+        })
         .unwrap_or_else(|| "vi".to_owned());
     let status = Command::new("sh")
         .arg("-c")

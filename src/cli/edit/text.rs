@@ -67,15 +67,20 @@ pub fn read(text: &str) -> Edited {
 
 /// What an edit cannot change, if it was changed: the object would be another.
 pub fn other_object(before: &Value, after: &Value) -> Option<String> {
-    ["/apiVersion", "/kind", "/metadata/name", "/metadata/namespace"]
-        .into_iter()
-        .find(|pointer| before.pointer(pointer) != after.pointer(pointer))
-        .map(|pointer| {
-            format!(
-                "{} may not be changed by an edit: it would be another object",
-                pointer[1..].replace('/', ".")
-            )
-        })
+    [
+        "/apiVersion",
+        "/kind",
+        "/metadata/name",
+        "/metadata/namespace",
+    ]
+    .into_iter()
+    .find(|pointer| before.pointer(pointer) != after.pointer(pointer))
+    .map(|pointer| {
+        format!(
+            "{} may not be changed by an edit: it would be another object",
+            pointer[1..].replace('/', ".")
+        )
+    })
 }
 
 #[cfg(test)]

@@ -61,7 +61,12 @@ fn subject(
     api_version: Option<&str>,
 ) -> Result<(Resource, Vec<String>), anyhow::Error> {
     let words: Vec<&str> = typed.split('.').filter(|word| !word.is_empty()).collect();
-    let fields = |from: usize| words[from..].iter().map(|word| (*word).to_owned()).collect();
+    let fields = |from: usize| {
+        words[from..]
+            .iter()
+            .map(|word| (*word).to_owned())
+            .collect()
+    };
     for length in (1..=words.len()).rev() {
         let name = words[..length].join(".");
         if let Some(found) = discovery.find(&name) {

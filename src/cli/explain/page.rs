@@ -20,11 +20,7 @@ pub struct Subject<'a> {
 }
 
 /// The whole answer; the error names the field that is not there.
-pub fn page(
-    document: &Document,
-    subject: &Subject<'_>,
-    recursive: bool,
-) -> Result<String, String> {
+pub fn page(document: &Document, subject: &Subject<'_>, recursive: bool) -> Result<String, String> {
     let root = document
         .kind(subject.group, subject.version, subject.kind)
         .ok_or_else(|| format!("the server describes no fields of {}", subject.kind))?;
@@ -132,7 +128,11 @@ fn nested(document: &Document, field: Field<'_>, depth: usize, out: &mut String)
 fn enumeration(document: &Document, property: &Value) -> Vec<String> {
     list(document.resolve(property), "/enum")
         .iter()
-        .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+        .map(|value| {
+            value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned)
+        })
         .collect()
 }
 
@@ -151,7 +151,11 @@ fn wrapped(text: &str, indent: usize) -> String {
             }
             line.push_str(word);
         }
-        let _ = writeln!(out, "{}", format!("{}{line}", " ".repeat(indent)).trim_end());
+        let _ = writeln!(
+            out,
+            "{}",
+            format!("{}{line}", " ".repeat(indent)).trim_end()
+        );
     }
     out
 }
@@ -163,7 +167,11 @@ mod tests {
     use super::*;
 
     fn explain(path: &str, recursive: bool) -> Result<String, String> {
-        let path: Vec<String> = path.split('.').filter(|w| !w.is_empty()).map(str::to_owned).collect();
+        let path: Vec<String> = path
+            .split('.')
+            .filter(|w| !w.is_empty())
+            .map(str::to_owned)
+            .collect();
         let subject = Subject {
             group: "",
             version: "v1",
@@ -183,20 +191,35 @@ mod tests {
             explain("spec.containers", false).unwrap(),
             "KIND:       Pod\nVERSION:    v1\n\nFIELD: containers <[]Container> -required-\n\nDESCRIPTION:\n    <empty>\n\nFIELDS:\n  name\t<string> -required-\n\n"
         );
-        assert!(explain("spec.boats", false).unwrap_err().contains("\"boats\" does not exist"));
+        assert!(
+            explain("spec.boats", false)
+                .unwrap_err()
+                .contains("\"boats\" does not exist")
+        );
     }
 
     #[test]
     fn recursion_ends() {
         let text = explain("spec", true).unwrap();
-        assert!(text.contains("  containers\t<[]Container> -required-\n    name\t<string> -required-\n"), "{text}");
-        assert!(text.contains("  restartPolicy\t<string>\n  enum: Always, Never\n"), "{text}");
+        assert!(
+            text.contains(
+                "  containers\t<[]Container> -required-\n    name\t<string> -required-\n"
+            ),
+            "{text}"
+        );
+        assert!(
+            text.contains("  restartPolicy\t<string>\n  enum: Always, Never\n"),
+            "{text}"
+        );
         assert!(text.matches("self").count() <= 3, "{text}");
     }
 
     #[test]
     fn long_texts_are_broken() {
         let text = wrapped(&"word ".repeat(40), 4);
-        assert!(text.lines().all(|line| line.len() <= WIDTH && line.starts_with("    word")));
+        assert!(
+            text.lines()
+                .all(|line| line.len() <= WIDTH && line.starts_with("    word"))
+        );
     }
 }

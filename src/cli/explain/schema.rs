@@ -116,7 +116,9 @@ impl Document {
 
 /// The name a schema refers to, directly or as the only part of `allOf`.
 fn reference(schema: &Value) -> Option<&str> {
-    let direct = schema.get("$ref").or_else(|| schema.pointer("/allOf/0/$ref"));
+    let direct = schema
+        .get("$ref")
+        .or_else(|| schema.pointer("/allOf/0/$ref"));
     direct?.as_str()?.strip_prefix("#/components/schemas/")
 }
 
@@ -155,7 +157,11 @@ pub mod tests {
                 .iter()
                 .map(|field| {
                     let star = if field.required { "*" } else { "" };
-                    format!("{}{star} {}", field.name, document.type_name(field.property))
+                    format!(
+                        "{}{star} {}",
+                        field.name,
+                        document.type_name(field.property)
+                    )
                 })
                 .collect()
         };

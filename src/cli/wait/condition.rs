@@ -13,10 +13,7 @@ pub enum Awaited {
     /// A condition has a status.
     Condition { kind: String, status: String },
     /// A path leads to a value, or, without one, to anything.
-    Path {
-        path: Path,
-        value: Option<String>,
-    },
+    Path { path: Path, value: Option<String> },
 }
 
 impl Awaited {
@@ -87,7 +84,10 @@ impl Awaited {
 fn path(typed: &str) -> Result<Awaited, String> {
     let bare = typed.trim_matches(['\'', '"']);
     let (expression, value) = match bare.rfind('}') {
-        Some(end) => (&bare[..=end], bare[end + 1..].trim_start_matches(['\'', '"'])),
+        Some(end) => (
+            &bare[..=end],
+            bare[end + 1..].trim_start_matches(['\'', '"']),
+        ),
         None => match bare.split_once('=') {
             Some((expression, _)) => (expression, &bare[expression.len()..]),
             None => (bare, ""),

@@ -63,9 +63,8 @@ async fn places(
     discovery: &Discovery,
     args: &WaitArgs,
 ) -> Result<Vec<Place>, anyhow::Error> {
-    let many = args.choose.all
-        || args.choose.selector.is_some()
-        || args.choose.field_selector.is_some();
+    let many =
+        args.choose.all || args.choose.selector.is_some() || args.choose.field_selector.is_some();
     if !args.choose.files.filename.is_empty() {
         anyhow::ensure!(
             args.words.is_empty() && !many,
