@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::Response;
 
 impl Api {
-    pub(super) async fn evict(&self, _call: &Call<'_>, _body: Bytes) -> ApiResult<Response<Body>> {
+    pub(super) fn evict(&self, _call: &Call<'_>, _body: Bytes) -> ApiResult<Response<Body>> {
         Err(ApiError::method_not_allowed())
     }
 }

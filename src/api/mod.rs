@@ -393,7 +393,7 @@ impl Api {
                 self.bind(&call, &binding).await
             }
             (Method::POST, Some(Subresource::Eviction)) => {
-                self.evict(&call, body::read(body).await?).await
+                self.evict(&call, body::read(body).await?)
             }
             (
                 Method::PUT,

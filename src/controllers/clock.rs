@@ -9,7 +9,7 @@ use std::time::Duration;
 /// A time further ahead than this was written by a clock that was wrong; less is skew between machines, or a correction.
 const SKEW_MAX: SignedDuration = SignedDuration::from_mins(5);
 /// Waits are counted by a clock that does not jump, for times of one that does: they are checked this often.
-const CHECK: Duration = Duration::from_secs(60);
+const CHECK: Duration = Duration::from_mins(1);
 
 /// As objects write it: whole seconds, so that what is read back is equal.
 pub fn time(now: Timestamp) -> Time {

@@ -130,9 +130,8 @@ pub fn usage(group: &str, plural: &str, object: &Value, now: i64) -> Amounts {
             let kind = text(object, "/spec/type");
             let unallocated = object["spec"]["allocateLoadBalancerNodePorts"] == false;
             let node_ports = match kind {
-                "NodePort" => ports.len(),
                 "LoadBalancer" if unallocated => named(),
-                "LoadBalancer" => ports.len(),
+                "NodePort" | "LoadBalancer" => ports.len(),
                 _ => 0,
             };
             amounts.insert("services.nodeports".into(), Amount::count(node_ports));

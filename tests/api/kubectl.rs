@@ -224,6 +224,9 @@ fn discovery_and_version() {
         "Service",
         "ServiceAccount",
         "Event",
+        "Deployment",
+        "CronJob",
+        "Lease",
     ] {
         assert!(
             resources
@@ -235,7 +238,7 @@ fn discovery_and_version() {
     node.kubectl(&["version"]).must_say("Server Version: v1.");
     node.kubectl(&["get", "po,svc,cm", "-A"]).must();
     node.kubectl(&["get", "nodes"]).must_say("Ready");
-    node.kubectl(&["get", "deployments"])
+    node.kubectl(&["get", "sprockets"])
         .must_fail_with("the server doesn't have a resource type");
     node.kubectl(&["cluster-info"]).must_say("is running at");
     node.coracle(&["get", "nodes"]).must_say("Ready");

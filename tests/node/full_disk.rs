@@ -6,7 +6,7 @@ use crate::lifecycle::script_pod;
 
 pub const TESTS: &[(&str, fn())] = &[
     ("while_containers_log", || {
-        in_own_mounts(while_containers_log)
+        in_own_mounts(while_containers_log);
     }),
     ("while_an_image_is_unpacked", || {
         in_own_mounts(while_an_image_is_unpacked);

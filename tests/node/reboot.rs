@@ -49,7 +49,7 @@ fn furnished() -> String {
     let note =
         |name: &str| format!("for d in /disk /memory /claim; do echo {name} >> $d/runs; done");
     format!(
-        r#"apiVersion: v1
+        r"apiVersion: v1
 kind: ConfigMap
 metadata: {{name: chart}}
 data: {{course: north}}
@@ -91,7 +91,7 @@ spec:
     readinessProbe: {{exec: {{command: [grep, -q, north, /chart/course]}}, periodSeconds: 1}}
     livenessProbe: {{exec: {{command: [test, -s, /var/run/secrets/kubernetes.io/serviceaccount/token]}}, periodSeconds: 1}}
     volumeMounts: *mounts
-"#,
+",
         first = note("first"),
         side = note("side"),
         main = note("main"),

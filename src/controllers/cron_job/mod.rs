@@ -61,20 +61,17 @@ impl Controller for CronJobs {
         if spec.suspend == Some(true) {
             return plan;
         }
-        match cron {
-            Ok(cron) => {
-                let run = Run {
-                    world,
-                    cron_job,
-                    spec,
-                    children: &children,
-                    cron: &cron,
-                    now,
-                };
-                run.start(&status, &mut plan);
-            }
-            // Validation keeps these out of the store, and tells why.
-            Err(_) => {}
+        // Validation keeps schedules that cannot be read out of the store, and tells why.
+        if let Ok(cron) = cron {
+            let run = Run {
+                world,
+                cron_job,
+                spec,
+                children: &children,
+                cron: &cron,
+                now,
+            };
+            run.start(&status, &mut plan);
         }
         plan
     }

@@ -351,5 +351,5 @@ fn a_job_is_what_its_template_says_at_its_time() {
         json!({SCHEDULED: "2026-01-02T05:30:00+05:30"})
     );
     assert_eq!(meta["ownerReferences"][0]["kind"], "CronJob");
-    assert_eq!(plan.again, Some(Duration::from_secs(60)));
+    assert_eq!(plan.again, Some(Duration::from_mins(1)));
 }

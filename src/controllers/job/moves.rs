@@ -128,16 +128,15 @@ fn creations<'a>(view: &View<'a>, missing: usize) -> Moves<'a> {
             });
             continue;
         }
-        match view.index_backs_off_until(index) {
-            Some(until) => moves.again = Some(moves.again.map_or(until, |at| at.min(until))),
-            None => {
-                let before = view.held.get(&index);
-                let failures = before.map(|pod| pods::failures_after(&view.spec, pod));
-                moves.create.push(NewPod {
-                    index: Some(index),
-                    failures: Some(failures.unwrap_or_default()),
-                });
-            }
+        if let Some(until) = view.index_backs_off_until(index) {
+            moves.again = Some(moves.again.map_or(until, |at| at.min(until)))
+        } else {
+            let before = view.held.get(&index);
+            let failures = before.map(|pod| pods::failures_after(&view.spec, pod));
+            moves.create.push(NewPod {
+                index: Some(index),
+                failures: Some(failures.unwrap_or_default()),
+            });
         }
     }
     moves

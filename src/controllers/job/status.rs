@@ -118,10 +118,8 @@ fn write_down<'a>(view: &View<'a>, over: Option<&JobCondition>, next: &mut Next<
         if pods::has_succeeded(pod) && !view.uncounted_failed.contains(uid) {
             match index {
                 // An index in the status is proof enough: no uid is needed.
-                Some(index) if spec.is_indexed => {
-                    if !view.counted_indexes.contains(index) {
-                        indexes.push(index);
-                    }
+                Some(index) if spec.is_indexed && !view.counted_indexes.contains(index) => {
+                    indexes.push(index);
                 }
                 _ if spec.is_indexed => {}
                 _ if !view.uncounted_succeeded.contains(uid) => succeeded.push(uid.to_owned()),

@@ -128,11 +128,7 @@ fn validate_source(field: &str, source: &Value, at: &str, errors: &mut Errors) {
     let has = |name: &str| present(goal, &format!("/{name}"));
     let (value, average, share) = (has("value"), has("averageValue"), has("averageUtilization"));
     let missing = match field {
-        "object" if !value && !average => Some((
-            "averageValue",
-            "must set either a target value for metric or a per-pod target",
-        )),
-        "external" if !value && !average => Some((
+        "object" | "external" if !value && !average => Some((
             "averageValue",
             "must set either a target value for metric or a per-pod target",
         )),

@@ -101,17 +101,19 @@ fn job(spec: &mut Value) {
         default_to(spec, "completions", 1);
     }
     default_to(spec, "parallelism", 1);
-    let limit = match spec["backoffLimitPerIndex"].is_null() {
-        true => 6,
-        false => i32::MAX,
+    let limit = if spec["backoffLimitPerIndex"].is_null() {
+        6
+    } else {
+        i32::MAX
     };
     default_to(spec, "backoffLimit", limit);
     default_to(spec, "completionMode", "NonIndexed");
     default_to(spec, "suspend", false);
     default_to(spec, "manualSelector", false);
-    let policy = match spec["podFailurePolicy"].is_null() {
-        true => "TerminatingOrFailed",
-        false => "Failed",
+    let policy = if spec["podFailurePolicy"].is_null() {
+        "TerminatingOrFailed"
+    } else {
+        "Failed"
     };
     default_to(spec, "podReplacementPolicy", policy);
 }

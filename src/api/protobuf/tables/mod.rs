@@ -15,6 +15,7 @@ mod pod;
 mod policies;
 mod storage;
 mod volume;
+mod workloads;
 
 pub use meta::TypeMeta;
 
@@ -35,10 +36,16 @@ pub fn kind(api_version: &str, kind: &str) -> Option<&'static Message> {
         ("v1", "PersistentVolume") => &storage::PersistentVolume,
         ("v1", "PersistentVolumeClaim") => &storage::PersistentVolumeClaim,
         ("v1", "Pod") => &pod::Pod,
+        ("v1", "PodTemplate") => &workloads::PodTemplate,
+        ("v1", "ReplicationController") => &workloads::ReplicationController,
         ("v1", "ResourceQuota") => &policies::ResourceQuota,
         ("v1", "Secret") => &core::Secret,
         ("v1", "Service") => &core::Service,
         ("v1", "ServiceAccount") => &core::ServiceAccount,
+        ("apps/v1", "DaemonSet") => &workloads::DaemonSet,
+        ("apps/v1", "Deployment") => &workloads::Deployment,
+        ("apps/v1", "ReplicaSet") => &workloads::ReplicaSet,
+        ("apps/v1", "StatefulSet") => &workloads::StatefulSet,
         ("authentication.k8s.io/v1", "SelfSubjectReview") => &access::SelfSubjectReview,
         ("authentication.k8s.io/v1", "TokenRequest") => &access::TokenRequest,
         ("authentication.k8s.io/v1", "TokenReview") => &access::TokenReview,
@@ -48,7 +55,10 @@ pub fn kind(api_version: &str, kind: &str) -> Option<&'static Message> {
         ("authorization.k8s.io/v1", "SelfSubjectAccessReview") => &access::SelfSubjectAccessReview,
         ("authorization.k8s.io/v1", "SelfSubjectRulesReview") => &access::SelfSubjectRulesReview,
         ("autoscaling/v1", "HorizontalPodAutoscaler") => &policies::HorizontalPodAutoscalerV1,
+        ("autoscaling/v1", "Scale") => &workloads::Scale,
         ("autoscaling/v2", "HorizontalPodAutoscaler") => &policies::HorizontalPodAutoscaler,
+        ("batch/v1", "CronJob") => &workloads::CronJob,
+        ("batch/v1", "Job") => &workloads::Job,
         ("coordination.k8s.io/v1", "Lease") => &policies::Lease,
         ("discovery.k8s.io/v1", "EndpointSlice") => &discovery::EndpointSlice,
         ("events.k8s.io/v1", "Event") => &policies::Event,

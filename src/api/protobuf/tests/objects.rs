@@ -326,8 +326,8 @@ fn what_cannot_be_read_says_where_and_why() {
             "kind \"\" in version \"\" cannot be read as protobuf: send JSON",
         ),
         (
-            envelope("apps/v1", "Deployment", &[]),
-            "kind \"Deployment\" in version \"apps/v1\" cannot be read as protobuf: send JSON",
+            envelope("apps/v2", "Deployment", &[]),
+            "kind \"Deployment\" in version \"apps/v2\" cannot be read as protobuf: send JSON",
         ),
         (
             [MAGIC.to_vec(), field(3, "gzip")].concat(),
