@@ -8,6 +8,7 @@ mod common;
 mod adoption;
 mod attach;
 mod claims;
+mod cli_objects;
 mod cli_verbs;
 mod crashes;
 mod cron_jobs;
@@ -106,6 +107,7 @@ fn main() -> ExitCode {
         ("eviction", eviction::TESTS),
         ("resources", resources::TESTS),
         ("cli_verbs", cli_verbs::TESTS),
+        ("cli_objects", cli_objects::TESTS),
         ("scheduling", scheduling::TESTS),
     ])
 }

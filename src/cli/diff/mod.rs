@@ -15,7 +15,7 @@ use super::discovery::Discovery;
 use super::error;
 use super::manifest::FileArgs;
 use super::scratch::Scratch;
-use crate::object::LabelSelector;
+use crate::object::selector::LabelSelector;
 use anyhow::Context;
 use std::io::{ErrorKind, Write};
 use std::path::Path;

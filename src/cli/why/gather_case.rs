@@ -8,7 +8,7 @@ use crate::cli::connect::{Session, items};
 use crate::cli::discovery::{Discovery, Resource};
 use crate::client::ClientError;
 use crate::object::access::{list as list_at, text, truth};
-use crate::object::LabelSelector;
+use crate::object::selector::LabelSelector;
 use serde_json::Value;
 
 /// Objects of a namespace that are looked at, of each kind: enough to say what is left.
