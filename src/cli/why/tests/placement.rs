@@ -21,7 +21,7 @@ pub fn situations() -> Vec<Situation> {
             facts(unplaced(
                 "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.",
             )),
-            &["disk=fast", "kubectl label node n disk=fast"],
+            &["disk=fast", "coracle label node n disk=fast"],
         ),
         (
             "taint",
@@ -30,7 +30,7 @@ pub fn situations() -> Vec<Situation> {
             )),
             &[
                 "node n has the taint gpu:NoSchedule",
-                "kubectl taint node n gpu:NoSchedule-",
+                "coracle taint node n gpu:NoSchedule-",
             ],
         ),
         (
@@ -38,7 +38,7 @@ pub fn situations() -> Vec<Situation> {
             facts(unplaced(
                 "0/1 nodes are available: 1 node(s) were unschedulable.",
             )),
-            &["kubectl uncordon"],
+            &["coracle uncordon"],
         ),
         (
             "no node",
@@ -54,6 +54,31 @@ pub fn situations() -> Vec<Situation> {
                 json!({"spec": {"nodeName": null, "schedulerName": "mine"}}),
             )),
             &["scheduler named \"mine\""],
+        ),
+        (
+            "spread",
+            facts({
+                let mut pod = unplaced(
+                    "0/2 nodes are available: 1 node(s) didn't match pod anti-affinity rules, 1 node(s) didn't match pod topology spread constraints. preemption: 0/2 nodes are available: 2 No preemption victims found for incoming pod.",
+                );
+                pod["spec"]["topologySpreadConstraints"] = json!([{"topologyKey": "zone"}]);
+                pod["spec"]["affinity"] = json!({"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "rack"}]}});
+                pod
+            }),
+            &[
+                "keeps it away from pods that run already (by rack)",
+                "(by zone, DoNotSchedule) would be unequal",
+                "no pod of lower priority could make room",
+            ],
+        ),
+        (
+            "nominated",
+            facts({
+                let mut pod = unplaced("0/1 nodes are available: 1 Insufficient cpu.");
+                pod["status"]["nominatedNodeName"] = json!("n");
+                pod
+            }),
+            &["room is being made for it on node n"],
         ),
     ]
 }
