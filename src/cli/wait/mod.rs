@@ -30,7 +30,7 @@ pub struct WaitArgs {
     #[arg(long = "for", value_name = "WHAT", value_parser = Awaited::parse)]
     awaited: Awaited,
     /// How long, for example 30s or 5m; 0: look once; negative: a week.
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration::parse_ms, allow_negative_numbers = true)]
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration::parse_ms, allow_hyphen_values = true)]
     timeout: i64,
 }
 
