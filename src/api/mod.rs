@@ -409,7 +409,7 @@ impl Api {
                 self.bind(&call, &binding).await
             }
             (Method::POST, Some(Subresource::Eviction)) => {
-                self.evict(&call, body::read(body).await?)
+                self.evict(&call, body::read(body).await?).await
             }
             (
                 Method::PUT,

@@ -53,17 +53,17 @@ pub struct DeleteArgs {
 }
 
 /// One object to delete.
-struct Victim {
-    resource: Resource,
-    namespace: String,
-    name: String,
+pub struct Victim {
+    pub resource: Resource,
+    pub namespace: String,
+    pub name: String,
     /// The file that names it.
-    source: Option<String>,
+    pub source: Option<String>,
 }
 
 /// <https://kubernetes.io/docs/concepts/architecture/garbage-collection/#cascading-deletion>
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Cascade {
+pub enum Cascade {
     Background,
     Foreground,
     Orphan,
@@ -82,10 +82,10 @@ impl Cascade {
 
 /// What the flags mean together: seconds of grace, what becomes of dependents, and whether to wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Manner {
-    grace_seconds: Option<i64>,
-    cascade: Cascade,
-    wait: bool,
+pub struct Manner {
+    pub grace_seconds: Option<i64>,
+    pub cascade: Cascade,
+    pub wait: bool,
 }
 
 impl DeleteArgs {
@@ -274,7 +274,7 @@ fn by_files(
 }
 
 /// The deleted object's uid, where the answer tells it.
-async fn delete(
+pub async fn delete(
     session: &Session,
     victim: &Victim,
     manner: Manner,
@@ -303,7 +303,11 @@ async fn delete(
 }
 
 /// Returns once no object of this name and uid is left.
-async fn wait(session: &Session, victim: &Victim, uid: Option<&str>) -> Result<(), ClientError> {
+pub async fn wait(
+    session: &Session,
+    victim: &Victim,
+    uid: Option<&str>,
+) -> Result<(), ClientError> {
     let path = victim.resource.path(Some(&victim.namespace), None);
     let selector = format!("metadata.name={}", victim.name);
     let alive = |object: &Value| {

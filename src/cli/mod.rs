@@ -8,11 +8,16 @@
 //! Verbs for users speak to the API only and never know whether the server is Coracle's. The shim is
 //! dispatched before anything else is built: it must stay single-threaded and small.
 
+mod annotate;
+mod api_resources;
+mod api_versions;
 mod apply;
 mod attach;
 mod autoscale;
+mod choose;
 mod completion;
 mod connect;
+mod cordon;
 mod cp;
 mod create;
 mod debug;
@@ -20,39 +25,54 @@ mod delete;
 mod demo;
 mod describe;
 mod describe_verb;
+mod diff;
 mod discovery;
 mod doctor;
+mod drain;
+mod duration;
+mod edit;
 mod error;
 mod events;
 mod exec;
+mod explain;
 mod expose;
 #[cfg(test)]
 mod fake_server;
+mod follow;
 mod get;
 mod heap;
 mod hello;
 mod host;
 mod image;
+mod json_path;
 mod kubeconfig;
+mod label;
 mod logs;
 mod manifest;
+mod metadata;
 mod node_args;
+mod outcome;
+mod patch;
 mod port_forward;
 mod pressure_args;
 mod print;
 mod ps;
 mod remote;
+mod replace;
 mod reset;
 mod resource_args;
 mod rollout;
 mod run;
 mod scale;
+mod scratch;
 mod selection;
 mod set;
+mod taint;
 mod terminal;
 mod top;
 mod up;
 mod version;
+mod wait;
 mod why;
 mod write_args;
 
@@ -103,6 +123,28 @@ enum Verb {
     Set(Box<set::SetArgs>),
     /// Delete objects.
     Delete(delete::DeleteArgs),
+    /// Replace objects by what manifests say.
+    Replace(replace::ReplaceArgs),
+    /// Change fields of an object as a patch says.
+    Patch(patch::PatchArgs),
+    /// Edit objects in an editor.
+    Edit(edit::EditArgs),
+    /// Print what an apply of manifests would change.
+    Diff(diff::DiffArgs),
+    /// Set or remove labels.
+    Label(label::LabelArgs),
+    /// Set or remove annotations.
+    Annotate(annotate::AnnotateArgs),
+    /// Set or remove taints of nodes.
+    Taint(taint::TaintArgs),
+    /// Let nodes take no new pods, and see their pods off.
+    Drain(drain::DrainArgs),
+    /// Return once objects are as told.
+    Wait(wait::WaitArgs),
+    /// Let a node take no new pods.
+    Cordon(cordon::CordonArgs),
+    /// Let a node take new pods again.
+    Uncordon(cordon::CordonArgs),
     /// Print the logs of a container.
     Logs(logs::LogsArgs),
     /// Run a command in a container.
@@ -113,7 +155,7 @@ enum Verb {
     PortForward(port_forward::PortForwardArgs),
     /// Copy files and directories to and from containers.
     Cp(cp::CpArgs),
-    /// Tell why a pod is not Running or not Ready, and what would mend it.
+    /// Tell why a pod, a workload, a claim or a namespace is not as it should be, and what would mend it.
     Why(why::WhyArgs),
     /// Look around in a pod, in a copy of it, or on a node, with a container of your own.
     Debug(Box<debug::DebugArgs>),
@@ -131,6 +173,12 @@ enum Verb {
     Reset(reset::ResetArgs),
     /// Check whether this host can be a node.
     Doctor(DoctorArgs),
+    /// Print the fields of a kind.
+    Explain(explain::ExplainArgs),
+    /// Print the kinds the server has.
+    ApiResources(api_resources::ApiResourcesArgs),
+    /// Print the versions of the API the server has.
+    ApiVersions(api_versions::ApiVersionsArgs),
     /// Print a shell's completion script.
     Completion(completion::CompletionArgs),
     /// Print the versions of this command and of the server.
@@ -191,6 +239,17 @@ fn dispatch(verb: Verb, client: connect::ClientArgs) -> Outcome {
         Verb::Autoscale(args) => client_verb(autoscale::run(args, client)),
         Verb::Set(args) => client_verb(set::run(*args, client)),
         Verb::Delete(args) => client_verb(delete::run(args, client)),
+        Verb::Replace(args) => client_verb(replace::run(args, client)),
+        Verb::Patch(args) => client_verb(patch::run(args, client)),
+        Verb::Label(args) => client_verb(label::run(args, client)),
+        Verb::Annotate(args) => client_verb(annotate::run(args, client)),
+        Verb::Taint(args) => client_verb(taint::run(args, client)),
+        Verb::Edit(args) => client_verb(edit::run(args, client)),
+        Verb::Diff(args) => client_verb(diff::run(args, client)),
+        Verb::Drain(args) => client_verb(drain::run(args, client)),
+        Verb::Wait(args) => client_verb(wait::run(args, client)),
+        Verb::Cordon(args) => client_verb(cordon::run(args, true, client)),
+        Verb::Uncordon(args) => client_verb(cordon::run(args, false, client)),
         Verb::Logs(args) => client_verb(logs::run(args, client)),
         Verb::Exec(args) => client_verb(exec::run(args, client)),
         Verb::Attach(args) => client_verb(attach::run(args, client)),
@@ -205,6 +264,9 @@ fn dispatch(verb: Verb, client: connect::ClientArgs) -> Outcome {
         Verb::Kubeconfig => kubeconfig::run(&client.data_dir),
         Verb::Reset(args) => client_verb(reset::run(args, client.data_dir)),
         Verb::Doctor(args) => Ok(doctor::run(args.fix, &client.data_dir)),
+        Verb::Explain(args) => client_verb(explain::run(args, client)),
+        Verb::ApiResources(args) => client_verb(api_resources::run(args, client)),
+        Verb::ApiVersions(args) => client_verb(api_versions::run(args, client)),
         Verb::Completion(args) => completion::run(&args),
         Verb::Version(args) => client_verb(version::run(args, client)),
         Verb::Hello(args) => hello::run(&args),
@@ -270,6 +332,7 @@ mod tests {
             "coracle cp ns/web:/etc/hosts hosts --retries=3",
             "coracle why pod/web",
             "coracle why web -n kube-system",
+            "coracle why deployment/web",
             "coracle ps -a -o json",
             "coracle top pods -A --containers --sort-by=memory --no-headers",
             "coracle top node boat --show-capacity",
@@ -283,6 +346,25 @@ mod tests {
             "coracle up --node-name boat --pod-cidr 10.42.1.0/24 --listen 127.0.0.1:6443",
             "coracle demo --once",
             "coracle reset --yes",
+            "coracle label pods --all app=web old- --overwrite",
+            "coracle annotate -f a.yaml note=x --resource-version=5",
+            "coracle label pod web --list",
+            "coracle taint nodes boat gpu=yes:NoSchedule old- --overwrite",
+            "coracle wait pod/web --for=condition=Ready --timeout=60s",
+            "coracle wait pods --all --for=delete --timeout -1s",
+            "coracle wait --for=jsonpath={.status.phase}=Running pod/web",
+            "coracle drain boat --ignore-daemonsets --delete-emptydir-data --force --grace-period=0 --timeout=5m",
+            "coracle drain -l a=b --pod-selector=app=web --disable-eviction --skip-wait-for-delete-timeout=5 --dry-run=server",
+            "coracle edit deploy/web -o json",
+            "coracle diff -f a.yaml -l app=web",
+            "coracle cordon boat",
+            "coracle uncordon -l disk=fast --dry-run=server",
+            "coracle patch deploy/web -p '{}' --type=merge --subresource=status",
+            "coracle replace -f a.yaml --force --grace-period=0",
+            "coracle api-resources --namespaced=false -o wide --verbs=list,get",
+            "coracle explain pods.spec.containers --recursive",
+            "coracle explain hpa --api-version=autoscaling/v1",
+            "coracle api-versions",
             "coracle completion fish",
             "coracle version --client",
             "coracle -n kube-system exec web -- sh -c x",

@@ -11,6 +11,7 @@ mod autoscalers;
 mod budgets;
 mod claims;
 mod cli_generators;
+mod cli_objects;
 mod cli_verbs;
 mod crashes;
 mod cron_jobs;
@@ -127,6 +128,7 @@ fn main() -> ExitCode {
         ("resources", resources::TESTS),
         ("cli_verbs", cli_verbs::TESTS),
         ("cli_generators", cli_generators::TESTS),
+        ("cli_objects", cli_objects::TESTS),
         ("scheduling", scheduling::TESTS),
     ])
 }

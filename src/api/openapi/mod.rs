@@ -1,4 +1,4 @@
-//! OpenAPI v3 (`/openapi/v3`): enough for kubectl to validate on the server.
+//! OpenAPI v3 (`/openapi/v3`): enough for kubectl to validate on the server, and to explain fields by name and type.
 //!
 //! kubectl reads the index, then the document of the object's group version, and looks for a PATCH operation whose
 //! `x-kubernetes-group-version-kind` is the object's and which has the parameter `fieldValidation`: then it leaves
@@ -9,10 +9,14 @@
 //!
 //! What comes in: the table of kinds. What goes out: JSON. Pure; never knows about HTTP.
 
-use super::kinds::Kind;
+mod required;
+mod schemas;
+
+use super::kinds::{self, Kind};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
+use std::sync::OnceLock;
 
 /// `/openapi/v2` in the protobuf form kubectl asks for: a `Document` whose first field, `swagger`, is "2.0".
 /// <https://github.com/google/gnostic-models/blob/main/openapiv2/OpenAPIv2.proto>
@@ -29,6 +33,15 @@ pub fn v2() -> Value {
 
 /// The index at `/openapi/v3`: `paths` to one document per group version.
 pub fn index(kinds: &[Kind]) -> Value {
+    /// Every client asks for it, and the hashes need every document.
+    static BUILT_IN: OnceLock<Value> = OnceLock::new();
+    if std::ptr::eq(kinds, kinds::all()) {
+        return BUILT_IN.get_or_init(|| make_index(kinds)).clone();
+    }
+    make_index(kinds)
+}
+
+fn make_index(kinds: &[Kind]) -> Value {
     let mut paths = Map::new();
     for kind in kinds {
         let group_version = group_version(kind);
@@ -65,19 +78,8 @@ pub fn document(kinds: &[Kind], group_version_path: &str) -> Option<Value> {
         let collection = format!("/{group_version_path}/{scope}{}", kind.plural);
         paths.insert(collection.clone(), collection_operations(kind));
         paths.insert(format!("{collection}/{{name}}"), object_operations(kind));
-        schemas.insert(
-            schema_name(kind),
-            json!({
-                "type": "object",
-                "x-kubernetes-group-version-kind": [identity(kind)],
-                "x-kubernetes-preserve-unknown-fields": true,
-                "properties": {
-                    "apiVersion": {"type": "string"},
-                    "kind": {"type": "string"},
-                    "metadata": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
-                },
-            }),
-        );
+        let schema = kind_schema(kind, &mut schemas);
+        schemas.insert(schema_name(kind), schema);
     }
     if paths.is_empty() {
         return None;
@@ -88,6 +90,33 @@ pub fn document(kinds: &[Kind], group_version_path: &str) -> Option<Value> {
         "paths": paths,
         "components": {"schemas": schemas},
     }))
+}
+
+/// The fields of a kind; of one that no table describes, those every object has.
+fn kind_schema(kind: &Kind, into: &mut Map<String, Value>) -> Value {
+    let api_version = match kind.group {
+        "" => kind.version.to_owned(),
+        group => format!("{group}/{}", kind.version),
+    };
+    let own = schemas::properties(&api_version, kind.kind, into);
+    let mut schema = json!({
+        "type": "object",
+        "x-kubernetes-group-version-kind": [identity(kind)],
+    });
+    let mut properties = own.unwrap_or_else(|| {
+        schema["x-kubernetes-preserve-unknown-fields"] = json!(true);
+        let metadata = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+        Map::from_iter([("metadata".to_owned(), metadata)])
+    });
+    let required = schemas::required_of(kind.kind, &properties);
+    if !required.is_empty() {
+        schema["required"] = json!(required);
+    }
+    for field in ["apiVersion", "kind"] {
+        properties.insert(field.to_owned(), json!({"type": "string"}));
+    }
+    schema["properties"] = Value::Object(properties);
+    schema
 }
 
 fn group_version(kind: &Kind) -> String {

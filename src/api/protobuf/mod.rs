@@ -15,6 +15,9 @@ mod schema;
 mod tables;
 mod wire;
 
+pub use schema::{Message, Type};
+pub use tables::kind;
+
 use convert::Converter;
 use serde_json::{Map, Value};
 use wire::{Reader, Wire};

@@ -3,6 +3,8 @@
 /// A message of Kubernetes' API.
 #[derive(Debug)]
 pub struct Message {
+    /// As upstream.
+    pub name: &'static str,
     pub fields: &'static [Field],
 }
 
@@ -59,6 +61,7 @@ macro_rules! messages {
         $(
             pub static $message: $crate::api::protobuf::schema::Message =
                 $crate::api::protobuf::schema::Message {
+                    name: stringify!($message),
                     fields: &[$(
                         $crate::api::protobuf::schema::Field {
                             number: $number,

@@ -2,7 +2,8 @@
 //! <https://kubernetes.io/docs/tasks/manage-kubernetes-objects/declarative-config/#how-apply-calculates-differences-and-merges-changes>
 
 mod merge_keys;
-mod three_way;
+mod preview;
+pub mod three_way;
 
 use super::connect::{ClientArgs, Session};
 use super::discovery::{Discovery, Resource};

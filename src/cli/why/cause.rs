@@ -80,11 +80,16 @@ fn sentence(text: &str) -> String {
     format!("{first}{}{stop}", letters.as_str())
 }
 
-/// The whole answer.
+/// The whole answer about a pod.
 pub fn page(facts: &Facts, causes: &[Cause]) -> String {
+    whole(&headline(facts, causes.is_empty()), causes, notes(facts))
+}
+
+/// A headline, the causes, and what is worth knowing beside them.
+pub fn whole(headline: &str, causes: &[Cause], notes: Vec<String>) -> String {
     let mut out = String::new();
     // Writing into a String cannot fail.
-    let _ = writeln!(out, "{}", headline(facts, causes.is_empty()));
+    let _ = writeln!(out, "{headline}");
     for (index, cause) in causes.iter().enumerate() {
         let _ = writeln!(out, "\n{}. {}", index + 1, sentence(&cause.what));
         for why in &cause.because {
@@ -100,7 +105,6 @@ pub fn page(facts: &Facts, causes: &[Cause]) -> String {
             };
         }
     }
-    let notes = notes(facts);
     if !notes.is_empty() {
         out.push('\n');
     }

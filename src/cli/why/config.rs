@@ -33,7 +33,7 @@ pub fn cause(facts: &Facts, part: &Part, message: &str) -> Cause {
             Some(key) => cause
                 .because(format!("{noun} {name:?} has no key {key:?}"))
                 .mend(format!("add the key, or correct its name{}", keys_of(&reference.found)))
-                .command(facts.kubectl(&format!("edit {noun} {name}"))),
+                .command(facts.command(&format!("edit {noun} {name}"))),
         };
     }
     cause

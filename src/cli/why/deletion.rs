@@ -52,7 +52,7 @@ pub fn causes(facts: &Facts) -> Vec<Cause> {
             Cause::new(format!("it is being deleted and held back by its finalizers: {}", finalizers.join(", ")))
                 .because("each is removed by the controller that set it, when that has done its part")
                 .mend("see whether that controller runs; only if it never will again, remove them by hand")
-                .command(facts.kubectl(&format!(
+                .command(facts.command(&format!(
                     "patch pod {} --type=merge -p '{{\"metadata\":{{\"finalizers\":null}}}}'",
                     facts.name()
                 ))),

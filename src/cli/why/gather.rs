@@ -62,11 +62,15 @@ pub async fn gather(session: &Session, name: &str) -> Result<Facts, ClientError>
     Ok(facts)
 }
 
-async fn ask(client: &Client, path: &str, query: &[(&str, String)]) -> Result<Value, ClientError> {
+pub async fn ask(
+    client: &Client,
+    path: &str,
+    query: &[(&str, String)],
+) -> Result<Value, ClientError> {
     read_value(get(client, path, query, "application/json").await?).await
 }
 
-async fn events(client: &Client, namespace: &str, selector: &str) -> Vec<Value> {
+pub async fn events(client: &Client, namespace: &str, selector: &str) -> Vec<Value> {
     let path = object_path("", "v1", "events", Some(namespace), None, None);
     ask(client, &path, &[("fieldSelector", selector.to_owned())])
         .await

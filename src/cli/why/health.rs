@@ -181,7 +181,7 @@ pub fn gates(facts: &Facts) -> Vec<Cause> {
             Cause::new(format!("the pod waits at its readiness gate {gate:?}: {how}"))
                 .said(text(condition, "/message"))
                 .mend("whoever the gate belongs to (a load balancer, a controller) must set this condition to True; see whether that runs. By hand:")
-                .command(facts.kubectl(&format!(
+                .command(facts.command(&format!(
                     "patch pod {} --subresource=status --type=strategic -p '{{\"status\":{{\"conditions\":[{{\"type\":\"{gate}\",\"status\":\"True\"}}]}}}}'",
                     facts.name()
                 )))

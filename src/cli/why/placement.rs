@@ -90,7 +90,7 @@ pub fn causes(facts: &Facts) -> Vec<Cause> {
                 .command("coracle describe nodes"),
         );
     }
-    causes
+    preemption(facts, causes, message)
 }
 
 fn unplaced(what: &str, message: &str) -> Cause {
@@ -206,7 +206,7 @@ fn taints(facts: &Facts, message: &str) -> Cause {
     match own {
         Some((node, key, effect)) => cause
             .mend("give the pod a toleration, or take the taint away")
-            .command(format!("kubectl taint node {node} {key}:{effect}-")),
+            .command(format!("coracle taint node {node} {key}:{effect}-")),
         None => cause
             .mend("mend what the node suffers from, or give the pod a toleration")
             .command("coracle describe nodes"),
@@ -232,7 +232,7 @@ fn selector(facts: &Facts, message: &str) -> Cause {
     cause
         .mend("label a node so, or change spec.nodeSelector or spec.affinity")
         .command("coracle get nodes --show-labels")
-        .command(format!("kubectl label node {node} {label}"))
+        .command(format!("coracle label node {node} {label}"))
 }
 
 fn cordoned(facts: &Facts, message: &str) -> Cause {
@@ -246,7 +246,7 @@ fn cordoned(facts: &Facts, message: &str) -> Cause {
     unplaced("nodes are cordoned, so nothing new is put on them", message)
         .mend("let them take pods again")
         .command(format!(
-            "kubectl uncordon {}",
+            "coracle uncordon {}",
             if nodes.is_empty() {
                 "<node>".to_owned()
             } else {
@@ -267,9 +267,66 @@ fn volume(facts: &Facts, message: &str) -> Cause {
         .command("coracle get pv")
 }
 
-fn spread(_: &Facts, message: &str) -> Cause {
-    unplaced("its affinity or spread rules leave no node over", message)
-        .mend("loosen spec.affinity or spec.topologySpreadConstraints (preferred instead of required), or add a node")
+/// Affinity, anti-affinity and spread rules: each that the message names, with what it asks for.
+fn spread(facts: &Facts, message: &str) -> Cause {
+    let pod = &facts.pod;
+    let keys = |pointer: &str| {
+        let keys: Vec<&str> = list(pod, pointer)
+            .iter()
+            .map(|term| text(term, "/topologyKey"))
+            .collect();
+        keys.join(", ")
+    };
+    let mut cause = unplaced("its affinity or spread rules leave no node over", message);
+    if message.contains("match pod affinity rules") {
+        let pointer = "/spec/affinity/podAffinity/requiredDuringSchedulingIgnoredDuringExecution";
+        cause = cause.because(format!(
+            "its podAffinity wants to be where certain pods run (by {}), and none runs there",
+            keys(pointer)
+        ));
+    }
+    if message.contains("match pod anti-affinity rules") {
+        let pointer =
+            "/spec/affinity/podAntiAffinity/requiredDuringSchedulingIgnoredDuringExecution";
+        cause = cause.because(format!(
+            "its podAntiAffinity keeps it away from pods that run already (by {})",
+            keys(pointer)
+        ));
+    }
+    if message.contains("existing pods anti-affinity") {
+        cause = cause.because("the podAntiAffinity of a pod that runs already keeps it away");
+    }
+    if message.contains("topology spread constraints") {
+        let missing = if message.contains("missing required label") {
+            "; nodes lack that label"
+        } else {
+            ""
+        };
+        cause = cause.because(format!(
+            "its topologySpreadConstraints (by {}, DoNotSchedule) would be unequal{missing}",
+            keys("/spec/topologySpreadConstraints")
+        ));
+    }
+    cause.mend("loosen spec.affinity or spec.topologySpreadConstraints (preferred instead of required, ScheduleAnyway), or add a node")
+}
+
+/// What the scheduler said of making room by taking pods of lower priority away.
+/// <https://kubernetes.io/docs/concepts/scheduling-eviction/pod-priority-preemption/>
+fn preemption(facts: &Facts, mut causes: Vec<Cause>, message: &str) -> Vec<Cause> {
+    let nominated = text(&facts.pod, "/status/nominatedNodeName");
+    let why = if !nominated.is_empty() {
+        format!(
+            "room is being made for it on node {nominated}: pods of lower priority are ending there"
+        )
+    } else if message.contains("No preemption victims found") {
+        "no pod of lower priority could make room for it".to_owned()
+    } else {
+        return causes;
+    };
+    if let Some(cause) = causes.last_mut() {
+        cause.because.push(why);
+    }
+    causes
 }
 
 fn not_ready(_: &Facts, message: &str) -> Cause {

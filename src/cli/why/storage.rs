@@ -126,7 +126,7 @@ fn files(facts: &Facts, reference: &Reference, said: &str) -> Option<Cause> {
                 ))
                 .said(said)
                 .mend("add the key, or correct the volume's items")
-                .command(facts.kubectl(&format!("edit {noun} {name}"))),
+                .command(facts.command(&format!("edit {noun} {name}"))),
             )
         }
         Lookup::Unknown => None,
