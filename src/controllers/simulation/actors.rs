@@ -75,7 +75,10 @@ async fn speak(client: &Client, clock: Timestamp) -> bool {
     let at = clock.to_string();
     for name in NODES {
         let path = format!("/api/v1/nodes/{name}");
-        let node = client.send_value(Method::GET, &path, None).await.unwrap();
+        // Before a case begins there are none.
+        let Ok(node) = client.send_value(Method::GET, &path, None).await else {
+            continue;
+        };
         let mut conditions = list(&node, "/status/conditions").to_vec();
         let lost = |condition: &&mut Value| text(condition, "/status") == "Unknown";
         for condition in conditions.iter_mut().filter(lost) {

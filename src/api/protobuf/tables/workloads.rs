@@ -75,16 +75,19 @@ messages! {
     ReplicaSetSpec {
         1 replicas = int32, 2 selector = LabelSelector, 3 template: PodTemplateSpec, 4 minReadySeconds: int32
     }
-    // A ReplicationController's as well, but for the pods that end.
     ReplicaSetStatus {
         1 replicas = int32, 2 fullyLabeledReplicas: int32, 3 observedGeneration: int64, 4 readyReplicas: int32,
         5 availableReplicas: int32, 6 conditions: [Condition], 7 terminatingReplicas = int32
     }
     ReplicationController {
-        1 metadata: ObjectMeta, 2 spec: ReplicationControllerSpec, 3 status: ReplicaSetStatus
+        1 metadata: ObjectMeta, 2 spec: ReplicationControllerSpec, 3 status: ReplicationControllerStatus
     }
     ReplicationControllerSpec {
         1 replicas = int32, 2 selector: {string}, 3 template = PodTemplateSpec, 4 minReadySeconds: int32
+    }
+    ReplicationControllerStatus {
+        1 replicas = int32, 2 fullyLabeledReplicas: int32, 3 observedGeneration: int64, 4 readyReplicas: int32,
+        5 availableReplicas: int32, 6 conditions: [Condition]
     }
     RollingUpdate { 1 maxUnavailable = IntOrString, 2 maxSurge = IntOrString }
     RollingUpdateStatefulSetStrategy { 1 partition = int32, 2 maxUnavailable = IntOrString }
