@@ -39,7 +39,14 @@ impl Api {
         let (options, dry_run) = options(call, &body)?;
         let name = call.name()?;
         match self
-            .delete_one(call.kind, &call.key()?, name, &options, dry_run, &mut alone)
+            .delete_one(
+                call.kind,
+                &call.key()?,
+                name,
+                &options,
+                dry_run,
+                &mut |_| Ok(Vec::new()),
+            )
             .await?
         {
             Deleted::Gone { uid } => Ok(json_response(
@@ -69,7 +76,9 @@ impl Api {
             );
             let key = key(call.kind, call.kind.namespaced.then_some(namespace), name);
             match self
-                .delete_one(call.kind, &key, name, &options, dry_run, &mut alone)
+                .delete_one(call.kind, &key, name, &options, dry_run, &mut |_| {
+                    Ok(Vec::new())
+                })
                 .await
             {
                 // Another client was faster with this one.
@@ -180,11 +189,6 @@ impl Api {
             TxnOutcome::Conflict { .. } => None,
         })
     }
-}
-
-/// Nothing changes beside the object that is deleted.
-fn alone(_object: &mut Value) -> ApiResult<Vec<Op>> {
-    Ok(Vec::new())
 }
 
 fn options(call: &Call<'_>, body: &[u8]) -> ApiResult<(DeleteOptions, bool)> {

@@ -17,7 +17,7 @@ const LINK_NAME_BYTES_MAX: usize = 15;
 /// Leases are renewed every 10 seconds and looked at every 5: a shorter grace would take nodes that are well for lost.
 const GRACE_PERIOD_MIN: Duration = Duration::from_secs(15);
 /// A day: who waits longer for a node does not want to know.
-const GRACE_PERIOD_MAX: Duration = Duration::from_secs(24 * 3600);
+const GRACE_PERIOD_MAX: Duration = Duration::from_hours(24);
 
 /// `40s`, `1m30s`.
 pub fn parse_grace_period(text: &str) -> Result<Duration, String> {

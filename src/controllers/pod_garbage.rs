@@ -211,7 +211,7 @@ mod tests {
         let step = |action: &Action| match action {
             Action::ConfirmGone(target) => format!("no {}", target.name),
             Action::Patch { patch, .. } => {
-                format!("{}", patch["status"]["phase"].as_str().unwrap())
+                patch["status"]["phase"].as_str().unwrap().to_owned()
                     + patch["status"]["conditions"][0]["reason"]
                         .as_str()
                         .unwrap_or_default()

@@ -32,10 +32,13 @@ impl Controller for Quotas {
         match change {
             Change::Quota(diff) => diff.key().into_iter().collect(),
             Change::Population(namespace) => in_namespace(world, namespace),
-            Change::Pod(diff) => match differs(diff) {
-                true => of_namespace(world, diff.key()),
-                false => Vec::new(),
-            },
+            Change::Pod(diff) => {
+                if differs(diff) {
+                    of_namespace(world, diff.key())
+                } else {
+                    Vec::new()
+                }
+            }
             Change::Service(diff) => of_namespace(world, diff.key()),
             Change::Claim(diff) => of_namespace(world, diff.key()),
             _ => Vec::new(),

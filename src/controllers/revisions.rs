@@ -24,6 +24,10 @@ const APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// What there is for the newest template.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one lives at a time, on the stack"
+)]
 pub enum Newest {
     Is(Arc<ControllerRevision>),
     /// It is to be made, or to be numbered anew.
@@ -128,8 +132,8 @@ pub fn newest<O: Watched + Resource>(
 }
 
 /// Deletes the oldest of `counted` (sorted) past the limit; those that are live stay.
-pub fn superfluous<'a>(
-    counted: &[&'a Arc<ControllerRevision>],
+pub fn superfluous(
+    counted: &[&Arc<ControllerRevision>],
     limit: Option<i32>,
     is_live: impl Fn(&ControllerRevision) -> bool,
 ) -> Vec<Action> {

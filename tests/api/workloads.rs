@@ -319,9 +319,9 @@ fn large_lists_and_objects_are_bounded() {
         if number > 0 {
             list.push(',');
         }
-        list += &format!(
-            r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"m{number}"}}}}"#
-        );
+        list.push_str(r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"m"#);
+        list.push_str(&number.to_string());
+        list.push_str(r#""}}"#);
     }
     list += "]}";
     // A List is the client's: the server is sent its items one by one, and takes none whole.

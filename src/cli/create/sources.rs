@@ -9,6 +9,7 @@ const FILE_BYTES_MAX: u64 = 8 << 20;
 
 /// Flags that name entries.
 #[derive(Debug, Clone, Default, clap::Args)]
+#[expect(clippy::struct_field_names, reason = "kubectl's flags")]
 pub struct SourceArgs {
     /// `file`, `key=file` or a directory.
     #[arg(long, value_name = "[KEY=]PATH", value_delimiter = ',')]

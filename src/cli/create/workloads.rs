@@ -137,15 +137,12 @@ impl Generate for JobArgs {
         );
         let mut object = head("batch/v1", "Job", &self.name);
         object["status"] = json!({});
-        match &self.image {
-            Some(image) => {
-                object["spec"] = job_spec(&self.name, image, &self.command, "Never");
-                Ok(object)
-            }
-            None => {
-                let source = known.object.as_ref();
-                from_cron_job(object, source.context("from must be an existing cronjob")?)
-            }
+        if let Some(image) = &self.image {
+            object["spec"] = job_spec(&self.name, image, &self.command, "Never");
+            Ok(object)
+        } else {
+            let source = known.object.as_ref();
+            from_cron_job(object, source.context("from must be an existing cronjob")?)
         }
     }
     fn refusal(&self) -> String {

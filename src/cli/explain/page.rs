@@ -1,6 +1,6 @@
 //! A kind or a field of it, explained in kubectl's form.
 
-use super::schema::{Document, Field};
+use super::schema::{Document, Field, type_name};
 use crate::object::access::list;
 use serde_json::Value;
 use std::fmt::Write;
@@ -44,11 +44,7 @@ pub fn page(document: &Document, subject: &Subject<'_>, recursive: bool) -> Resu
     let _ = writeln!(out, "VERSION:    {}\n", subject.version);
     if let Some(name) = subject.path.last() {
         let star = if required { " -required-" } else { "" };
-        let _ = writeln!(
-            out,
-            "FIELD: {name} <{}>{star}",
-            document.type_name(property)
-        );
+        let _ = writeln!(out, "FIELD: {name} <{}>{star}", type_name(property));
         let values = enumeration(document, property);
         if !values.is_empty() {
             let _ = writeln!(out, "ENUM:\n    {}", values.join("\n    "));
@@ -82,7 +78,7 @@ fn line(document: &Document, field: Field<'_>, depth: usize, out: &mut String) {
         "{}{}\t<{}>{star}",
         "  ".repeat(depth),
         field.name,
-        document.type_name(field.property)
+        type_name(field.property)
     );
     let values = enumeration(document, field.property);
     if !values.is_empty() {

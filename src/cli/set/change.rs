@@ -182,11 +182,10 @@ impl Change {
             } => {
                 let found = each_container(spec, containers, |container| {
                     let env = updated(list(container, "/env"), set, remove, *overwrite)?;
-                    match env.is_empty() {
-                        true => {
-                            container.as_object_mut().map(|fields| fields.remove("env"));
-                        }
-                        false => container["env"] = Value::Array(env),
+                    if env.is_empty() {
+                        container.as_object_mut().map(|fields| fields.remove("env"));
+                    } else {
+                        container["env"] = Value::Array(env);
                     }
                     Ok(())
                 })?;

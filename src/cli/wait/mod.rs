@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// What a negative timeout means to kubectl.
-const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
+const WEEK: Duration = Duration::from_hours(168);
 
 #[derive(Debug, clap::Args)]
 pub struct WaitArgs {
@@ -106,19 +106,21 @@ async fn wait(
         match place.fetch(session, None).await {
             Ok(object) => {
                 if awaited.is_met(&object, "").map_err(anyhow::Error::msg)? {
-                    return met(place);
+                    say_met(place);
+                    return Ok(());
                 }
-                uid = object["metadata"]["uid"]
+                object["metadata"]["uid"]
                     .as_str()
                     .unwrap_or_default()
-                    .to_owned();
+                    .clone_into(&mut uid);
             }
             // Gone already is what was asked for; kubectl says nothing then.
             Err(cause) if cause.is_not_found() && *awaited == Awaited::Delete => return Ok(()),
             Err(cause) => return Err(cause.into()),
         }
     } else if place.fetch(session, None).await.is_ok() {
-        return met(place);
+        say_met(place);
+        return Ok(());
     }
     let there = follow::until(session, place, |object| {
         let met = awaited.is_met(object, &uid).map_err(anyhow::Error::msg)?;
@@ -134,7 +136,8 @@ async fn wait(
     match tokio::time::timeout_at(deadline, there).await {
         Ok(done) => {
             done?;
-            met(place)
+            say_met(place);
+            Ok(())
         }
         Err(_) => anyhow::bail!(
             "timed out waiting for the condition on {}/{}",
@@ -144,7 +147,6 @@ async fn wait(
     }
 }
 
-fn met(place: &Place) -> Result<(), anyhow::Error> {
+fn say_met(place: &Place) {
     println!("{} condition met", place.label());
-    Ok(())
 }

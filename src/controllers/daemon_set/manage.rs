@@ -30,10 +30,10 @@ pub fn manage(
             } else {
                 work.remove.extend(kept.iter().skip(1).cloned());
             }
-            let is_vacant = match surges {
-                // One that ends does not hold up the next.
-                true => place.pods.iter().all(|pod| pod.is_ending()),
-                false => place.pods.is_empty(),
+            let is_vacant = if surges {
+                place.pods.iter().all(|pod| pod.is_ending())
+            } else {
+                place.pods.is_empty()
             };
             if is_vacant && place.runs {
                 work.make.push((name.clone(), 0));

@@ -143,9 +143,10 @@ fn reconcile(world: &World, set: &Arc<DaemonSet>, now: Timestamp) -> Plan {
         });
     }
     let work = manage::manage(set, &places, hash, now, &mut plan);
-    let work = match work.is_empty() && rolling::is_rolling(set) {
-        true => rolling::update(set, &places, hash, now),
-        false => work,
+    let work = if work.is_empty() && rolling::is_rolling(set) {
+        rolling::update(set, &places, hash, now)
+    } else {
+        work
     };
     plan.actions.extend(work.actions(set, hash));
     plan.actions

@@ -42,11 +42,11 @@ impl Bounds {
     }
 }
 
+/// At most one pod of a node.
+type One<'a> = Option<&'a Arc<PodView>>;
+
 /// What a node has: (new, old); `None`: more than that, which is cleared up first.
-fn pair<'a>(
-    here: &'a [Arc<PodView>],
-    hash: &str,
-) -> Option<(Option<&'a Arc<PodView>>, Option<&'a Arc<PodView>>)> {
+fn pair<'a>(here: &'a [Arc<PodView>], hash: &str) -> Option<(One<'a>, One<'a>)> {
     let living = here.iter().filter(|pod| !pod.is_ending());
     let (new, old): (Vec<_>, Vec<_>) = living.partition(|pod| pods::is_new(pod, hash));
     let is_pair = new.len() < 2 && old.len() < 2;

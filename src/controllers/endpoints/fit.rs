@@ -1,6 +1,6 @@
 //! Endpoints into slices: each stays where it is, new ones fill what has room, so that few slices are written.
 
-use super::{Labels, MANAGED_BY, SERVICE_NAME, differing, text};
+use super::{Labels, MANAGED_BY, SERVICE_NAME, differing};
 use crate::controllers::action::{Action, Target};
 use crate::controllers::owners;
 use crate::controllers::world::{World, controller};
@@ -38,11 +38,11 @@ impl Slot {
         manager: &str,
         most: usize,
     ) -> Slot {
-        let name = text(&meta.name).to_owned();
+        let name = meta.name.clone().unwrap_or_default();
         labels.insert(SERVICE_NAME.to_owned(), name.clone());
         labels.insert(MANAGED_BY.to_owned(), manager.to_owned());
         Slot {
-            namespace: text(&meta.namespace).to_owned(),
+            namespace: meta.namespace.clone().unwrap_or_default(),
             name,
             owner: owners::reference::<T>(meta),
             labels,

@@ -3,7 +3,7 @@
 
 use super::fit::{Group, Slot, delete, fit, written};
 use super::slices::of_slice;
-use super::{Labels, confirmed, is_ending, text};
+use super::{Labels, confirmed, is_ending};
 use crate::controllers::action::{Plan, Target};
 use crate::controllers::owners;
 use crate::controllers::runner::Controller;
@@ -132,7 +132,7 @@ fn endpoint(address: &EndpointAddress, ready: bool) -> Endpoint {
             ready: Some(ready),
             ..EndpointConditions::default()
         }),
-        hostname: Some(text(&address.hostname).to_owned()).filter(|name| !name.is_empty()),
+        hostname: address.hostname.clone().filter(|name| !name.is_empty()),
         node_name: address.node_name.clone(),
         target_ref: address.target_ref.clone(),
         ..Endpoint::default()

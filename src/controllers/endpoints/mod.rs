@@ -53,10 +53,6 @@ fn is_ending(meta: &ObjectMeta) -> bool {
     meta.deletion_timestamp.is_some()
 }
 
-fn text(part: &Option<String>) -> &str {
-    part.as_deref().unwrap_or_default()
-}
-
 /// What is written must still be wanted by the one it is written for.
 fn confirmed(owner: super::action::Target, mut actions: Vec<Action>) -> Vec<Action> {
     if actions.iter().any(|a| matches!(a, Action::Create { .. })) {

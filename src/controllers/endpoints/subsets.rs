@@ -3,7 +3,7 @@
 use super::mirror::LEADER;
 use super::slices::GATHER;
 use super::truncate::{OVER_CAPACITY, truncate};
-use super::{HEADLESS, confirmed, differing, is_ending, members, text};
+use super::{HEADLESS, confirmed, differing, is_ending, members};
 use crate::controllers::action::{Action, Plan, Target};
 use crate::controllers::owners;
 use crate::controllers::runner::Controller;
@@ -163,14 +163,17 @@ fn subsets(world: &World, service: &Service) -> Vec<EndpointSubset> {
             node_name: pod.spec.node_name.clone(),
             target_ref: Some(members::reference(pod)),
         };
-        let place = (ip.parse().ok(), text(&pod.metadata.uid).to_owned());
+        let place = (
+            ip.parse().ok(),
+            pod.metadata.uid.clone().unwrap_or_default(),
+        );
         let ready = publish || pod.is_ready();
         let all = spec.ports.as_deref().unwrap_or_default();
         let mut ports: Vec<Port> = all
             .iter()
             .filter_map(|port| {
                 Some(Some((
-                    text(&port.name).to_owned(),
+                    port.name.clone().unwrap_or_default(),
                     members::port(pod, port)?,
                     port.protocol.clone().unwrap_or_else(|| "TCP".to_owned()),
                     port.app_protocol.clone(),

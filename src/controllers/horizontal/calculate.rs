@@ -4,6 +4,7 @@ use crate::controllers::clock;
 use crate::controllers::world::{PodView, World, key};
 use crate::object::quantity::Quantity;
 use jiff::{SignedDuration, Timestamp};
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -90,14 +91,15 @@ fn decide(
     // What is not known is taken to be such that it holds the change back.
     for name in &groups.missing {
         let request = requests.get(name).copied().unwrap_or_default();
-        let guess = match question.goal {
-            _ if first > 1.0 => 0,
-            Goal::Utilization(goal) => request.saturating_mul(goal.max(100).into()) / 100,
-            Goal::Average(goal) => goal,
+        let guess = match (first.total_cmp(&1.0), &question.goal) {
+            (Ordering::Equal, _) => continue,
+            (Ordering::Greater, _) => 0,
+            (Ordering::Less, Goal::Utilization(goal)) => {
+                request.saturating_mul((*goal).max(100).into()) / 100
+            }
+            (Ordering::Less, Goal::Average(goal)) => *goal,
         };
-        if first != 1.0 {
-            used.insert(name.clone(), guess);
-        }
+        used.insert(name.clone(), guess);
     }
     if with_unready {
         used.extend(groups.unready.iter().map(|name| (name.clone(), 0)));

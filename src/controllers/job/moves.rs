@@ -129,7 +129,7 @@ fn creations<'a>(view: &View<'a>, missing: usize) -> Moves<'a> {
             continue;
         }
         if let Some(until) = view.index_backs_off_until(index) {
-            moves.again = Some(moves.again.map_or(until, |at| at.min(until)))
+            moves.again = Some(moves.again.map_or(until, |at| at.min(until)));
         } else {
             let before = view.held.get(&index);
             let failures = before.map(|pod| pods::failures_after(&view.spec, pod));

@@ -13,7 +13,7 @@ use serde_json::json;
 use std::time::Duration;
 
 /// For a node that has never posted a status (upstream's `--node-startup-grace-period`).
-const STARTUP_GRACE: Duration = Duration::from_secs(60);
+const STARTUP_GRACE: Duration = Duration::from_mins(1);
 
 /// What only the kubelet can tell.
 const TOLD: [&str; 4] = ["Ready", "MemoryPressure", "DiskPressure", "PIDPressure"];
@@ -82,7 +82,7 @@ fn unknown(node: &Node, now: Timestamp) -> Option<Vec<NodeCondition>> {
         match new.iter_mut().find(|condition| condition.type_ == kind) {
             Some(condition) if condition.status == "Unknown" => {}
             Some(condition) => {
-                condition.status = "Unknown".to_owned();
+                "Unknown".clone_into(&mut condition.status);
                 condition.reason = Some("NodeStatusUnknown".to_owned());
                 condition.message = Some("Kubelet stopped posting node status.".to_owned());
                 condition.last_transition_time = Some(clock::time(now));

@@ -51,7 +51,7 @@ impl Controller for PodsOfLostNodes {
             return Plan::default();
         };
         let mut lost = ready.clone();
-        lost.status = "False".to_owned();
+        "False".clone_into(&mut lost.status);
         lost.last_transition_time = Some(clock::time(now));
         let target = Target::of::<PodView>(&pod.metadata);
         let said = "Node is not ready".to_owned();

@@ -97,9 +97,10 @@ fn create(
     let meta = &template.metadata;
     let mut labels = meta.labels.clone().unwrap_or_default();
     labels.extend(set.spec.selector.match_labels.clone().unwrap_or_default());
-    let owners: Vec<OwnerReference> = match policy(set).0 {
-        true => vec![owners::reference::<StatefulSet>(&set.metadata)],
-        false => Vec::new(),
+    let owners: Vec<OwnerReference> = if policy(set).0 {
+        vec![owners::reference::<StatefulSet>(&set.metadata)]
+    } else {
+        Vec::new()
     };
     let target = Target::of::<StatefulSet>(&set.metadata);
     let pod = identity::pod_name(&target.name, ordinal);

@@ -232,9 +232,10 @@ impl Work<'_> {
         else {
             return Step::waits();
         };
-        let revision = match update::is_of_current(self.set, ordinal) {
-            true => self.current,
-            false => self.newest,
+        let revision = if update::is_of_current(self.set, ordinal) {
+            self.current
+        } else {
+            self.newest
         };
         actions.extend(pods::create(self.set, revision, ordinal));
         Step {

@@ -37,8 +37,10 @@ pub struct Round {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Sign {
     uid: Option<String>,
-    /// Whether there is a condition `Ready`, and its `lastHeartbeatTime`; our own verdict leaves both alone.
-    posted: Option<Option<jiff::Timestamp>>,
+    /// Whether there is a condition `Ready`, which our own verdict does not take away.
+    has_posted: bool,
+    /// Its `lastHeartbeatTime`, which our own verdict leaves alone.
+    posted: Option<jiff::Timestamp>,
 }
 
 #[derive(Debug)]
@@ -64,7 +66,8 @@ fn sign(node: &Node) -> Sign {
     let ready = conditions.into_iter().find(|c| c.type_ == "Ready");
     Sign {
         uid: node.metadata.uid.clone(),
-        posted: ready.map(|c| c.last_heartbeat_time.as_ref().map(|time| time.0)),
+        has_posted: ready.is_some(),
+        posted: ready.and_then(|c| Some(c.last_heartbeat_time.as_ref()?.0)),
     }
 }
 
@@ -126,7 +129,7 @@ impl Heartbeats {
         let name = node.metadata.name.as_deref().unwrap_or_default();
         let heard = self.heard.get(name);
         heard
-            .filter(|heard| heard.lease.is_some() || heard.sign.posted.is_none())
+            .filter(|heard| heard.lease.is_some() || !heard.sign.has_posted)
             .filter(|heard| heard.sign == sign(node))
             .map_or(Duration::ZERO, |heard| heard.silent)
     }

@@ -243,7 +243,7 @@ impl PodView {
         match at.map(|at| &mut conditions[at]) {
             Some(old) => {
                 if old.status == condition.status {
-                    condition.last_transition_time = old.last_transition_time.clone();
+                    (condition.last_transition_time).clone_from(&old.last_transition_time);
                 }
                 if *old == condition {
                     return None;

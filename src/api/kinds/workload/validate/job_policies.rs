@@ -21,9 +21,10 @@ pub fn validate(spec: &Value, at: &str, errors: &mut Errors) {
         failure(spec, &format!("{at}.podFailurePolicy.rules"), errors);
     }
     if present(spec, "/podReplacementPolicy") {
-        let supported: &[&str] = match has_failure_policy {
-            true => &["Failed"],
-            false => &["Failed", "TerminatingOrFailed"],
+        let supported: &[&str] = if has_failure_policy {
+            &["Failed"]
+        } else {
+            &["Failed", "TerminatingOrFailed"]
         };
         let policy = text(spec, "/podReplacementPolicy");
         errors.one_of(format!("{at}.podReplacementPolicy"), policy, supported);
