@@ -42,7 +42,7 @@ fn kubectl_creates_and_shows_them() {
     kubectl("get pdb b").must_say("50%");
     kubectl("get ingress i").must_say("example.com");
     kubectl("get hpa web").must_say("Deployment/web");
-    kubectl("get hpa.v1.autoscaling web -o jsonpath={.spec.targetCPUUtilizationPercentage}")
+    kubectl("get horizontalpodautoscalers.v1.autoscaling web -o jsonpath={.spec.targetCPUUtilizationPercentage}")
         .must_say("80");
     node.kubectl(&["get", "priorityclass"])
         .must_say("system-node-critical");
@@ -77,9 +77,10 @@ fn limits_and_priorities_of_pods() {
     )
     .must();
     let pod = |name: &str, spec: &str, container: &str| {
-        node.apply(&format!(
+        let manifest = format!(
             "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: limits}}\nspec:\n  nodeSelector: {{planet: none}}\n{spec}  containers:\n  - {{name: a, image: 'example.local/a:1'{container}}}\n"
-        ))
+        );
+        node.kubectl_input(&["apply", "-f", "-"], &manifest)
     };
     pod(
         "plain",

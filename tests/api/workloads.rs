@@ -257,9 +257,9 @@ fn mistakes_are_named_as_upstream_names_them() {
     let room = Room::new("mistakes");
     let deployment = replicated("apps/v1", "Deployment");
     room.input(&["apply", "-f", "-"], &deployment).must();
-    let other = deployment.replace("app: x", "app: y");
+    let other = deployment.replace("app: x", "app: other");
     room.input(&["apply", "-f", "-"], &other).must_fail_with(
-        "spec.selector: Invalid value: {\"matchLabels\":{\"app\":\"y\"}}: field is immutable",
+        "spec.selector: Invalid value: {\"matchLabels\":{\"app\":\"other\"}}: field is immutable",
     );
     let set = replicated("apps/v1", "StatefulSet");
     room.input(&["apply", "-f", "-"], &set).must();
@@ -267,7 +267,7 @@ fn mistakes_are_named_as_upstream_names_them() {
         .must_fail_with("updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden");
     for (manifest, said) in [
         (
-            deployment.replacen("matchLabels: {app: x}", "matchLabels: {app: y}", 1),
+            deployment.replacen("matchLabels: {app: x}", "matchLabels: {app: other}", 1),
             "`selector` does not match template `labels`",
         ),
         (

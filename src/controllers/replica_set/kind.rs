@@ -16,6 +16,8 @@ pub type Controllers = super::Replicas<ReplicationController>;
 /// A kind that keeps a number of pods.
 pub trait Replicated: Watched + Resource<Scope = NamespaceResourceScope> {
     const CONTROLLER: &'static str;
+    /// Whether the status has a field for pods on their way out.
+    const COUNTS_ENDING: bool;
 
     fn table(world: &World) -> &Table<Self>;
     /// The object, if the change is one of this kind.
@@ -26,6 +28,7 @@ pub trait Replicated: Watched + Resource<Scope = NamespaceResourceScope> {
 
 impl Replicated for ReplicaSet {
     const CONTROLLER: &'static str = "replicaset-controller";
+    const COUNTS_ENDING: bool = true;
 
     fn table(world: &World) -> &Table<ReplicaSet> {
         &world.replica_sets
@@ -45,6 +48,7 @@ impl Replicated for ReplicaSet {
 
 impl Replicated for ReplicationController {
     const CONTROLLER: &'static str = "replication-controller";
+    const COUNTS_ENDING: bool = false;
 
     fn table(world: &World) -> &Table<ReplicationController> {
         &world.replication_controllers

@@ -108,7 +108,7 @@ fn reconcile<K: Replicated>(world: &World, object: &Arc<K>, now: Timestamp) -> P
     let is = status::of(
         &set,
         &active,
-        ending.len(),
+        K::COUNTS_ENDING.then_some(ending.len()),
         work == Work::Nothing,
         now,
         &mut plan,

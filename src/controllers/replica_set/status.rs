@@ -17,7 +17,7 @@ const FAILURE: &str = "ReplicaFailure";
 pub fn of(
     set: &ReplicaSet,
     active: &[Arc<PodView>],
-    ending: usize,
+    ending: Option<usize>,
     is_settled: bool,
     now: Timestamp,
     plan: &mut Plan,
@@ -48,7 +48,7 @@ pub fn of(
         fully_labeled_replicas: some(labelled),
         ready_replicas: some(ready),
         available_replicas: some(available),
-        terminating_replicas: Some(number(ending)),
+        terminating_replicas: ending.map(number),
         observed_generation: set.metadata.generation,
         conditions: Some(conditions).filter(|c| !c.is_empty()),
     }

@@ -281,3 +281,20 @@ fn a_replication_controller_is_a_replica_set_of_another_name() {
         .into_owned();
     assert_eq!(of(&view).as_deref(), Some("web"));
 }
+
+#[test]
+fn a_replication_controller_has_no_count_of_pods_on_their_way_out() {
+    let mut object = set(0, json!({"replicas": 0, "observedGeneration": 1}));
+    object["apiVersion"] = "v1".into();
+    object["kind"] = "ReplicationController".into();
+    object["spec"]["selector"] = json!({"app": "web"});
+    let mut ending = pod(
+        "a",
+        &json!({"metadata": {"deletionTimestamp": "2026-01-01T00:59:59Z"}}),
+    );
+    ending["metadata"]["ownerReferences"][0]["apiVersion"] = "v1".into();
+    ending["metadata"]["ownerReferences"][0]["kind"] = "ReplicationController".into();
+    let world = World::of(&[object, ending]);
+    let plan = Controllers::new().reconcile(&world, &("a".into(), "web".into()), now());
+    assert_eq!(told(&plan), Vec::<String>::new());
+}
