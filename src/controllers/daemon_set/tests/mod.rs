@@ -71,7 +71,7 @@ fn pod(node: &str, revision: &str, state: &str) -> Value {
     let ending = (state == "ending").then_some("2026-01-01T00:59:59Z");
     json!({"apiVersion": "v1", "kind": "Pod",
         "metadata": {"namespace": "a", "name": name, "uid": name, "deletionTimestamp": ending,
-            "creationTimestamp": "2026-01-01T00:50:00Z", "labels": {"app": "log", LABEL: revision},
+            "creationTimestamp": "2026-01-01T00:40:00Z", "labels": {"app": "log", LABEL: revision},
             "ownerReferences": [owner()]},
         "spec": {"nodeName": node, "containers": []},
         "status": {"phase": phase, "conditions": [

@@ -146,7 +146,7 @@ fn new_pods_come_first_with_surge() {
             "an old one that is not ready does not count",
             surge(),
             vec![old("n1", "waiting"), old("n2", "ready")],
-            &["create n2 two", "create n1 two"],
+            &["create n1 two", "create n2 two"],
         ),
         (
             "on every node at once",
