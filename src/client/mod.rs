@@ -85,6 +85,15 @@ impl ClientError {
     pub fn is_conflict(&self) -> bool {
         self.code() == Some(409)
     }
+    /// Nothing new can be made in the namespace: it is on its way out.
+    pub fn is_namespace_terminating(&self) -> bool {
+        let ClientError::Status { status, .. } = self else {
+            return false;
+        };
+        let details = status.details.as_ref();
+        let mut causes = details.into_iter().flat_map(|d| d.causes.iter().flatten());
+        causes.any(|cause| cause.reason.as_deref() == Some("NamespaceTerminating"))
+    }
 }
 
 /// A client; clones share its door.

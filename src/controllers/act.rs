@@ -37,9 +37,11 @@ impl Outcome {
         self.outdated || self.failure.is_some()
     }
 
-    /// An object that is not there, or another one by now, is a changed world.
+    /// An object that is not there, or another one by now, is a changed world; so is a namespace that is on its way out,
+    /// which takes the plan's object along.
     fn refused(error: ClientError) -> Outcome {
-        let outdated = error.is_not_found() || error.is_conflict();
+        let outdated =
+            error.is_not_found() || error.is_conflict() || error.is_namespace_terminating();
         Outcome {
             learnt: Vec::new(),
             outdated,

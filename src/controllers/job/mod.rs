@@ -107,7 +107,7 @@ impl Controller for Jobs {
         for action in &mut claim.actions {
             track(world, job, action);
         }
-        decide(job, claim, now)
+        decide(job, claim, is_leaving(world, key), now)
     }
 }
 
@@ -117,15 +117,26 @@ fn selects(job: &Job, pod: &PodView) -> bool {
     selector.is_some_and(|s| !s.is_empty() && s.matches(pod.labels()))
 }
 
-fn decide(job: &Job, claim: Claim<PodView>, now: Timestamp) -> Plan {
+/// The Job's namespace is on its way out.
+fn is_leaving(world: &World, (namespace, _): &Key) -> bool {
+    let found = world.namespaces.get(&(String::new(), namespace.clone()));
+    found.is_some_and(|namespace| super::namespace::is_terminating(namespace))
+}
+
+fn decide(job: &Job, claim: Claim<PodView>, is_leaving: bool, now: Timestamp) -> Plan {
     let mut plan = Plan::of(claim.actions);
-    let view = View::of(Spec::of(job), &claim.owned, now);
+    let mut view = View::of(Spec::of(job), &claim.owned, now);
+    let is_ending = is_leaving || view.spec.is_ending();
+    if is_ending {
+        // Their successors will never come; held, they would hold whoever waits for their end.
+        view.held.clear();
+    }
     let mut over = verdict::verdict(&view);
     let mut moves = moves::Moves::default();
     if over.is_some() {
         // They are counted before they are let go: the finalizer stays.
         moves.delete.clone_from(&view.active);
-    } else if !view.spec.is_ending() {
+    } else if !is_ending {
         moves = moves::moves(&view);
     }
     let keeps_finalizer = over.is_some();

@@ -1,7 +1,10 @@
 //! podFailurePolicy, successPolicy, and limits per index.
 #![allow(clippy::unwrap_used)]
 
-use super::tests::{job, line, plan};
+use super::Jobs;
+use super::tests::{job, line, now, plan, pod};
+use crate::controllers::runner::Controller;
+use crate::controllers::world::World;
 use serde_json::{Value, json};
 
 #[test]
@@ -115,6 +118,26 @@ fn each_index_has_its_own_limit() {
         let found = line(&plan(&job(per_index(more), status), pods));
         assert_eq!(found, expected, "{rule}");
     }
+}
+
+#[test]
+fn where_no_successor_comes_nobody_is_kept_for_it() {
+    let failed = "a F i0 n0 d";
+    let status = || json!({"active": 2, "failedIndexes": ""});
+    let others = [failed, "b R i1", "c R i2"];
+    let expected = "status active=2 failedIndexes= +failed:a; free a";
+    let mut ending = job(per_index(json!({})), status());
+    ending["metadata"]["deletionTimestamp"] = "2026-01-01T00:59:00Z".into();
+    // Of a Job that ends itself, all are let go.
+    assert_eq!(line(&plan(&ending, &others)), format!("{expected} b c"));
+    let mut objects = vec![
+        json!({"apiVersion": "v1", "kind": "Namespace",
+            "metadata": {"name": "n", "deletionTimestamp": "2026-01-01T00:59:00Z"}}),
+        job(per_index(json!({})), status()),
+    ];
+    objects.extend(others.map(pod));
+    let plan = Jobs.reconcile(&World::of(&objects), &("n".into(), "j".into()), now());
+    assert_eq!(line(&plan), expected);
 }
 
 #[test]

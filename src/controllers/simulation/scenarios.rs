@@ -105,6 +105,7 @@ fn pods_of_a_silent_node_are_evicted_and_made_elsewhere() {
             .into_iter()
             .position(|node| on(&simulation, node) > 0)
             .unwrap();
+        simulation.step(&Step::Advance(5)).await;
         simulation.step(&Step::Silence(node, true)).await;
         // Forty seconds of grace, five minutes that pods tolerate.
         pass(&mut simulation, 45).await;

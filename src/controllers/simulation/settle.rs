@@ -107,8 +107,9 @@ impl Simulation {
                 Next::Do(_, plan) if plan.actions.iter().all(is_silent) => {}
                 Next::Do(key, plan) => {
                     let outcome = self.carry_out(&key, plan.actions).await;
+                    let is_refused = outcome.failure.is_some() || outcome.outdated;
                     assert!(
-                        outcome.failure.is_some() && self.raft.store.revision() == before,
+                        is_refused && self.raft.store.revision() == before,
                         "a new leader still writes\n{}",
                         self.trail
                     );

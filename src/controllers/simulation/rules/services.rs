@@ -6,6 +6,8 @@ use crate::controllers::world::{World, key};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use std::sync::Arc;
 
+/// Of Endpoints that are not to be mirrored.
+const SKIP: &str = "endpointslice.kubernetes.io/skip-mirror";
 const MIRROR: &str = "endpointslicemirroring-controller.k8s.io";
 
 fn slices<'a>(
@@ -60,6 +62,8 @@ pub fn mirrored(world: &World) -> Vec<String> {
     let mut told = Vec::new();
     for endpoints in world.endpoints.iter() {
         let (namespace, name) = key(&endpoints.metadata);
+        let labels = endpoints.metadata.labels.as_ref();
+        let skips = labels.is_some_and(|l| l.contains_key(SKIP));
         let is_free = world
             .services
             .get(&key(&endpoints.metadata))
@@ -71,7 +75,7 @@ pub fn mirrored(world: &World) -> Vec<String> {
                 let waiting = s.not_ready_addresses.iter().flatten();
                 ready.chain(waiting.map(|a| (a.ip.clone(), false)))
             })
-            .filter(|_| is_free)
+            .filter(|_| is_free && !skips)
             .collect();
         wanted.sort();
         let mut found: Vec<(String, bool)> = slices(world, &namespace, &name)
