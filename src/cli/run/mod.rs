@@ -195,7 +195,8 @@ pub async fn run(args: RunArgs, client: ClientArgs) -> Outcome {
     }
     let speaker = Speaker::new(&args.write);
     if args.write.is_client() {
-        for (resource, object) in resources.iter().zip(&objects) {
+        // kubectl names the Service first.
+        for (resource, object) in resources.iter().zip(&objects).rev() {
             speaker.say(resource, object, "created")?;
         }
         return Ok(ExitCode::SUCCESS);
@@ -208,7 +209,8 @@ pub async fn run(args: RunArgs, client: ClientArgs) -> Outcome {
             .await?;
     }
     if !args.attaches() {
-        for (resource, object) in resources.iter().zip(&objects) {
+        // kubectl names the Service first.
+        for (resource, object) in resources.iter().zip(&objects).rev() {
             speaker.say(resource, object, "created")?;
         }
         return Ok(ExitCode::SUCCESS);
