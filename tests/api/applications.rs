@@ -80,10 +80,12 @@ impl Application {
         assert!(reached, "{what}: never\n{}", self.picture());
     }
 
-    /// What there is, and the node's last words.
+    /// What there is, what went wrong with it, and the node's last words.
     fn picture(&self) -> String {
-        let seen = self.kubectl(&["get", "all,endpointslices,pvc,events", "-o", "wide"]);
-        format!("{}\n{}", seen.stdout, tail(&self.node.log(), 60))
+        let all = self.kubectl(&["get", "all,endpointslices,pvc", "-o", "wide"]);
+        let warnings = self.kubectl(&["get", "events", "--field-selector=type=Warning"]);
+        let log = tail(&self.node.log(), 30);
+        format!("{}\n{}\n{log}", all.stdout, warnings.stdout)
     }
 
     #[track_caller]

@@ -44,7 +44,7 @@ fn updated_and_rolled_back(parts: &Application) {
             "-p",
             r#"{"spec":{"completions":60}}"#,
         ])
-        .must_fail_with("field is immutable");
+        .must_fail_with("can only be modified in tandem with spec.parallelism");
     parts
         .kubectl(&["rollout", "undo", "job/parts"])
         .must_fail_with("");

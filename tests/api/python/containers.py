@@ -6,6 +6,7 @@ from helper import NAMESPACE, client, pod_spec, refused, until
 
 from kubernetes import watch
 from kubernetes.stream import portforward, stream
+from kubernetes.stream.ws_client import ERROR_CHANNEL
 
 core = client.CoreV1Api()
 script = "echo one; echo two; httpd -f -p 8080 -h /etc"
@@ -39,9 +40,9 @@ session.write_stdin("exit 7\n")
 session.run_forever(timeout=60)
 assert session.returncode == 7
 session.close()
-session = connect(["tty-or-not"], _preload_content=False)
+session = connect(["no-such-program"], _preload_content=False)
 session.run_forever(timeout=60)
-assert session.returncode != 0
+assert '"status":"Failure"' in session.read_channel(ERROR_CHANNEL)
 
 # Logs: all, the last, from a time on, and as they come.
 until(lambda: core.read_namespaced_pod_log("talks", NAMESPACE) == "one\ntwo\n", "both lines")
