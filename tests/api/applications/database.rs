@@ -140,6 +140,10 @@ fn deleted_and_back(database: &Application) {
     // Told to take its claims along.
     let retention = r#"{"spec":{"persistentVolumeClaimRetentionPolicy":{"whenDeleted":"Delete"}}}"#;
     database.kubectl(&["patch", SET, "-p", retention]).must();
+    for number in 0..2 {
+        let claim = format!("pvc/data-database-{number}");
+        database.wait_for(&claim, "{.metadata.ownerReferences[*].kind}", "StatefulSet");
+    }
     database.delete();
     database.assert_nothing_is_left(&[]);
 }
