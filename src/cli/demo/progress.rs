@@ -3,8 +3,11 @@
 use super::say;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::time::Duration;
+
+/// The name of the line that counts.
+const COUNTED: &str = "clients";
 
 /// A line for each name.
 pub struct Board {
@@ -36,10 +39,10 @@ impl Board {
         self.draw(name, state, settled);
     }
 
-    /// What changes many times a second: for a terminal only.
-    pub fn count(&mut self, name: &str, state: &str) {
+    /// What changes many times a second: for a terminal only, and only until it is told in another way.
+    pub fn count(&mut self, state: &str) {
         if self.terminal {
-            self.draw(name, state, false);
+            self.draw(COUNTED, state, false);
         }
     }
 
@@ -66,7 +69,15 @@ impl Drop for Board {
     fn drop(&mut self) {
         for bar in self.bars.values() {
             bar.disable_steady_tick();
-            bar.abandon();
+            if bar.prefix() == COUNTED {
+                bar.finish_and_clear();
+            } else {
+                bar.abandon();
+            }
+        }
+        // The last line was drawn without its end.
+        if !self.bars.is_empty() {
+            let _ = writeln!(std::io::stderr());
         }
     }
 }

@@ -34,8 +34,12 @@ pub struct Counts {
 }
 
 impl Counts {
-    pub fn requests(&self) -> u64 {
-        self.answered.iter().sum::<u64>() + self.failed
+    pub fn text(&self) -> String {
+        let requests = self.answered.iter().sum::<u64>() + self.failed;
+        format!(
+            "{requests} requests during the update, {} failed",
+            self.failed
+        )
     }
 
     fn record(&mut self, address: SocketAddr, answer: Result<String, anyhow::Error>) {
@@ -213,7 +217,7 @@ mod tests {
         counts.record(address, Err(anyhow::anyhow!("refused")));
         counts.record(address, Ok("who are you?".to_owned()));
         assert_eq!((counts.answered, counts.failed), ([1, 1], 2));
-        assert_eq!(counts.requests(), 4);
+        assert_eq!(counts.text(), "4 requests during the update, 2 failed");
         assert_eq!(
             counts.first_failure.as_deref(),
             Some("http://10.42.200.2:8080/: refused")

@@ -7,6 +7,10 @@ use super::traffic::{self, CLIENTS, Counts};
 use super::{Server, say};
 use k8s_openapi::api::core::v1::Pod;
 use std::cell::RefCell;
+use std::time::Duration;
+
+/// Between two looks at the number of requests.
+const COUNT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// # Errors
 /// The update does not come to its end, or a request failed meanwhile.
@@ -21,11 +25,7 @@ pub async fn show(server: &Server) -> Result<(), anyhow::Error> {
     };
     traffic::during(&server.session.client, DEPLOYMENT, &counts, work).await?;
     let counts = counts.into_inner();
-    let line = format!(
-        "{} requests during the update, {} failed",
-        counts.requests(),
-        counts.failed
-    );
+    let line = counts.text();
     if let Some(first) = counts.first_failure {
         anyhow::bail!("{line}; the first: {first}");
     }
@@ -37,17 +37,28 @@ pub async fn show(server: &Server) -> Result<(), anyhow::Error> {
 
 /// Until all pods are new, and the old ones have gone in peace.
 async fn until_rolled(server: &Server, counts: &RefCell<Counts>) -> Result<(), anyhow::Error> {
-    let mut board = Board::new();
-    let what = "the Deployment was not updated";
-    pods::until(&server.session.client, what, |pods| {
-        let census = Census::of(pods);
-        let counts = counts.borrow();
-        let requests = format!("{}, {} failed", counts.requests(), counts.failed);
-        board.show("pods", &census.text(), census.is_rolled());
-        board.count("requests", &requests);
-        Ok(census.is_rolled().then_some(()))
-    })
-    .await
+    let board = RefCell::new(Board::new());
+    let rolled = pods::until(
+        &server.session.client,
+        "the Deployment was not updated",
+        |pods| {
+            let census = Census::of(pods);
+            let mut board = board.borrow_mut();
+            board.show("pods", &census.text(), census.is_rolled());
+            Ok(census.is_rolled().then_some(()))
+        },
+    );
+    let counting = async {
+        loop {
+            board.borrow_mut().count(&counts.borrow().text());
+            tokio::time::sleep(COUNT_INTERVAL).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        done = rolled => done,
+        () = counting => Ok(()),
+    }
 }
 
 /// The Deployment's pods by greeting: ready ones, others that are to stay, ending ones.
