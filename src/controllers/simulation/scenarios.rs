@@ -64,9 +64,7 @@ fn a_node_that_falls_silent_comes_back() {
 async fn pass(simulation: &mut Simulation, rounds: usize) {
     for _ in 0..rounds {
         simulation.step(&Step::Advance(10)).await;
-        for index in 0..simulation.news.len() {
-            while simulation.hear_news(index).await {}
-        }
+        simulation.hear_all().await;
         for _ in 0..20 {
             simulation.step(&Step::Decide).await;
             simulation.step(&Step::Hear).await;

@@ -29,17 +29,25 @@ impl Simulation {
     async fn catch_up(&mut self) {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            for index in 0..self.news.len() {
-                while self.hear_news(index).await {}
-            }
+            self.hear_all().await;
             let mut listed = World::default();
-            for mut stream in streams(&self.client) {
+            let mut tables = streams(&self.client);
+            // That of relations has no table.
+            tables.pop();
+            for mut stream in tables {
                 listed.take_in(stream.next().await.unwrap());
             }
             if listed.versions() == self.runner.world.versions() {
-                return;
+                // Relations are told of with the objects, or right after them.
+                return self.hear_all().await;
             }
             assert!(Instant::now() < deadline, "the watches do not catch up");
+        }
+    }
+
+    pub async fn hear_all(&mut self) {
+        for index in 0..self.news.len() {
+            while self.hear_news(index).await {}
         }
     }
 

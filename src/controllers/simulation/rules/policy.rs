@@ -49,7 +49,7 @@ pub fn counted(world: &World) -> Vec<String> {
             ("persistentvolumeclaims", claims),
             ("count/configmaps", maps),
         ] {
-            if hard.contains_key(name) && says[name] != count.to_string() {
+            if hard.contains_key(name) && says[name].as_str() != Some(&count.to_string()) {
                 told.push(format!(
                     "{} of {count} {name} says {says}",
                     named(&one.metadata)
