@@ -30,6 +30,10 @@ pub const TESTS: &[(&str, fn())] = &[
     ),
     ("deleted_jobs_leave_nothing", deleted_jobs_leave_nothing),
     (
+        "a_namespace_waits_for_no_successors",
+        a_namespace_waits_for_no_successors,
+    ),
+    (
         "a_dying_node_loses_no_pod_and_counts_none_twice",
         a_dying_node_loses_no_pod_and_counts_none_twice,
     ),
@@ -236,6 +240,17 @@ fn finished_jobs_go_when_told_to() {
     ])
     .must();
     node.wait_for("ttl", "pods", PHASES, "");
+}
+
+/// A failed pod of an index is kept until its successor is there, which a namespace on its way out does not take.
+fn a_namespace_waits_for_no_successors() {
+    let node = namespace("no-successors");
+    let spec = "  completionMode: Indexed\n  completions: 2\n  parallelism: 2\n  backoffLimitPerIndex: 3\n";
+    let script = "test $JOB_COMPLETION_INDEX = 1 || exit 1; exec sleep 1000";
+    apply(&node, "no-successors", &job("each", spec, script));
+    node.wait_for("no-successors", "job/each", "{.status.active}", "1");
+    node.kubectl(&["delete", "namespace", "no-successors", "--timeout=120s"])
+        .must();
 }
 
 fn deleted_jobs_leave_nothing() {
