@@ -2,7 +2,7 @@
 
 use super::{is_owned, is_starved, named};
 use crate::controllers::job;
-use crate::controllers::world::{World, key};
+use crate::controllers::world::{PodView, World, key};
 
 /// By this a Job holds its pods until they are counted.
 const FINALIZER: &str = "batch.kubernetes.io/job-tracking";
@@ -37,11 +37,29 @@ pub fn ended(world: &World) -> Vec<String> {
                     one.metadata.uid.as_deref().unwrap_or_default(),
                 )
         });
-        if is_held && (!counting || pod.is_finished()) {
+        if is_held && (!counting || pod.is_finished()) && !is_kept(world, pod) {
             told.push(format!("{} is held", named(&pod.metadata)));
         }
     }
     told
+}
+
+/// A failed pod whose successor, which carries on the failures of its index, may not come now: nobody may make it, or
+/// its Job is suspended. It stays even when somebody deletes it.
+pub fn is_kept(world: &World, pod: &PodView) -> bool {
+    let (namespace, _) = key(&pod.metadata);
+    let mut jobs = world.jobs.in_namespace(&namespace);
+    jobs.any(|one| {
+        let spec = one.spec.clone().unwrap_or_default();
+        let waits = spec.suspend == Some(true) || spec.parallelism == Some(0);
+        spec.backoff_limit_per_index.is_some()
+            && job::end(one).is_none()
+            && (waits || is_starved(world, &namespace))
+            && is_owned(
+                &pod.metadata,
+                one.metadata.uid.as_deref().unwrap_or_default(),
+            )
+    })
 }
 
 pub fn expired(world: &World) -> Vec<String> {

@@ -26,14 +26,18 @@ pub fn orphans(world: &World) -> Vec<String> {
     world.graph.iter().filter(alone).map(of_graph).collect()
 }
 
-/// A claim waits for the pod that uses it, a volume for its claim; nothing else waits.
+/// A claim waits for the pod that uses it, a volume for its claim, a Job's failed pod for its successor; nothing else.
 pub fn ending(world: &World) -> Vec<String> {
     let nodes = world.graph.iter();
     let nodes = nodes.filter(|node| node.meta.is_ending());
-    let nodes = nodes.filter(|node| node.resource.kind != "PersistentVolumeClaim");
+    // Looked at below.
+    let others = ["PersistentVolumeClaim", "Pod"];
+    let nodes = nodes.filter(|node| !others.contains(&node.resource.kind.as_str()));
     let mut told: Vec<String> = nodes.map(of_graph).collect();
     let ending = world.namespaces.iter().map(|one| &one.metadata);
-    let ending = ending.chain(world.pods.iter().map(|one| &one.metadata));
+    let pods = world.pods.iter();
+    let pods = pods.filter(|pod| !super::batch::is_kept(world, pod));
+    let ending = ending.chain(pods.map(|one| &one.metadata));
     let ending = ending.filter(|meta| meta.deletion_timestamp.is_some());
     told.extend(ending.map(named));
     for claim in world.claims.iter() {
