@@ -139,9 +139,9 @@ fn a_clock_that_jumps_brings_no_storm_of_jobs() {
 #[test]
 fn a_namespace_goes_with_all_that_is_in_it() {
     one_after_the_other(async |mut simulation| {
-        for kind in 0..MANIFESTS.len() {
+        for (kind, manifest) in MANIFESTS.iter().enumerate() {
             for name in 0..2 {
-                if MANIFESTS[kind].plural != "resourcequotas" {
+                if manifest.plural != "resourcequotas" {
                     let create = Step::User(Deed::Create(kind, name, 1));
                     simulation.step(&create).await;
                 }
