@@ -19,6 +19,9 @@ use common::shared::Shared;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+/// Trials mostly wait: for kubectl, for pods, for the minute of a CronJob.
+const THREADS: usize = 4;
+
 /// It has the smallest profile, so that history is soon compacted, and the busybox image.
 static SHARED: Shared = Shared::new(|| {
     let mut node = TestNode::prepare();
@@ -26,7 +29,8 @@ static SHARED: Shared = Shared::new(|| {
     node.up();
     import_busybox(&node, busybox::IMAGE);
     node
-});
+})
+.in_threads(THREADS);
 
 pub fn shared() -> Arc<TestNode> {
     SHARED.node()

@@ -20,6 +20,7 @@ thread_local! {
 pub struct Shared {
     slot: Mutex<Option<Arc<TestNode>>>,
     start: fn() -> TestNode,
+    threads: Option<usize>,
 }
 
 impl Shared {
@@ -27,7 +28,14 @@ impl Shared {
         Shared {
             slot: Mutex::new(None),
             start,
+            threads: None,
         }
+    }
+
+    /// So many trials at once, whatever the processors, unless the command line says otherwise.
+    pub const fn in_threads(mut self, threads: usize) -> Shared {
+        self.threads = Some(threads);
+        self
     }
 
     /// Started by the first trial that asks.
@@ -62,7 +70,8 @@ impl Shared {
 
     /// Runs every trial, then clears the host. Without root nothing runs, and that is said by name and in the output.
     pub fn run(&'static self, rooms: &[Room]) -> ExitCode {
-        let arguments = Arguments::from_args();
+        let mut arguments = Arguments::from_args();
+        arguments.test_threads = arguments.test_threads.or(self.threads);
         if !is_root() {
             println!("these tests need root: they start a whole node. NOT RUN.");
             let told = Trial::test("not_run_because_not_root", || Ok(())).with_ignored_flag(true);

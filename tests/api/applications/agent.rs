@@ -6,6 +6,7 @@ const AGENT: &str = "daemonset/agent";
 
 pub fn lives() {
     let mut agent = Application::new("agent", include_str!("agent.yaml"));
+    // Where this node has its pods' logs: two nodes of one host do not share a directory.
     let logs = agent.node.data_dir().join("pods");
     agent.manifest = agent.manifest.replace(
         "{path: /var/log/pods,",

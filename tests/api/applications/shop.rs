@@ -12,9 +12,9 @@ const WORKLOADS: [&str; 3] = [
 pub fn lives() {
     let shop = Application::new("shop", include_str!("shop.yaml"));
     shop.apply();
-    WORKLOADS
-        .iter()
-        .for_each(|workload| shop.rolled_out(workload));
+    for workload in WORKLOADS {
+        shop.rolled_out(workload);
+    }
     // The autoscaler's least, and no word of its own about the pods' use is needed for that.
     shop.wait_for("deployment/front", "{.status.readyReplicas}", "2");
     asked(
@@ -133,9 +133,9 @@ fn drained(shop: &Application) {
             .all(|service| shop.addresses(service).is_empty())
     });
     shop.uncordon();
-    WORKLOADS
-        .iter()
-        .for_each(|workload| shop.rolled_out(workload));
+    for workload in WORKLOADS {
+        shop.rolled_out(workload);
+    }
     asked(
         shop,
         "third",

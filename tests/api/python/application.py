@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import yaml
 from helper import NAMESPACE, client, until
 
 from kubernetes import utils
+from kubernetes.dynamic import DynamicClient
 
 FILE = Path(__file__).parent.parent / "applications" / "shop.yaml"
 api = client.ApiClient()
@@ -45,7 +47,11 @@ assert ingress.spec.rules[0].host == "shop.example.com"
 scaler = client.AutoscalingV2Api(api).read_namespaced_horizontal_pod_autoscaler("front", NAMESPACE)
 assert scaler.spec.metrics[0].resource.target.average_utilization == 80
 
-utils.delete_from_yaml(api, str(FILE), namespace=NAMESPACE)
+# The library has no counterpart for the whole file: each object by its kind.
+dynamic = DynamicClient(api)
+for document in yaml.safe_load_all(FILE.read_text()):
+    kind = dynamic.resources.get(api_version=document["apiVersion"], kind=document["kind"])
+    kind.delete(name=document["metadata"]["name"], namespace=NAMESPACE)
 until(lambda: not core.list_namespaced_pod(NAMESPACE).items, "no pods")
 until(lambda: not apps.list_namespaced_replica_set(NAMESPACE).items, "no sets")
 until(lambda: not slices.list_namespaced_endpoint_slice(NAMESPACE).items, "no slices")

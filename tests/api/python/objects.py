@@ -110,7 +110,7 @@ other = client.V1DeleteOptions(preconditions=client.V1Preconditions(uid="other")
 with refused(409, "Conflict"):
     core.delete_namespaced_config_map("one", NAMESPACE, body=other)
 this = client.V1DeleteOptions(preconditions=client.V1Preconditions(uid=uid))
-assert core.delete_namespaced_config_map("one", NAMESPACE, body=this).status == "Success"
+assert core.delete_namespaced_config_map("one", NAMESPACE, body=this)["status"] == "Success"
 assert gone(core.read_namespaced_config_map, "one")
 core.delete_collection_namespaced_config_map(NAMESPACE, label_selector="parity=odd")
 assert names(label_selector="set") == ["n0", "n2", "n4", "n6"]
