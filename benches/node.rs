@@ -6,8 +6,11 @@
 mod busybox;
 #[path = "../tests/common/mod.rs"]
 mod common;
+#[path = "gauge/mod.rs"]
+mod gauge;
 
 use common::TestNode;
+use gauge::{cpu_ticks, mib, millis, private_bytes, rss_bytes, written_bytes};
 use std::time::{Duration, Instant};
 
 /// Pods applied one after the other for the latency figures.
@@ -269,39 +272,6 @@ fn settle(node: &TestNode) {
     });
 }
 
-fn field_kib(path: &str, field: &str) -> u64 {
-    std::fs::read_to_string(path)
-        .unwrap_or_default()
-        .lines()
-        .filter(|line| line.starts_with(field))
-        .filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok())
-        .sum()
-}
-
-fn rss_bytes(pid: u32) -> u64 {
-    field_kib(&format!("/proc/{pid}/status"), "VmRSS:") * 1024
-}
-
-fn private_bytes(pid: u32) -> u64 {
-    field_kib(&format!("/proc/{pid}/smaps_rollup"), "Private_") * 1024
-}
-
-fn written_bytes(pid: u32) -> u64 {
-    field_kib(&format!("/proc/{pid}/io"), "write_bytes:")
-}
-
-/// User and system time in hundredths of a second.
-fn cpu_ticks(pid: u32) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let after_name = stat.rsplit(')').next().unwrap_or_default();
-    after_name
-        .split_whitespace()
-        .skip(11)
-        .take(2)
-        .filter_map(|ticks| ticks.parse::<u64>().ok())
-        .sum()
-}
-
 fn shim_pids(node: &TestNode) -> Vec<u32> {
     let run_dir = node.run_dir().to_string_lossy().into_owned();
     std::fs::read_dir("/proc")
@@ -314,12 +284,4 @@ fn shim_pids(node: &TestNode) -> Vec<u32> {
             line.contains("\0shim\0") && line.contains(&run_dir)
         })
         .collect()
-}
-
-fn millis(duration: Duration) -> String {
-    format!("{:.0} ms", duration.as_secs_f64() * 1000.0)
-}
-
-fn mib(bytes: u64) -> String {
-    format!("{:.2} MiB", bytes as f64 / f64::from(1 << 20))
 }

@@ -8,6 +8,7 @@ use crate::store::{Key, ListOptions, Page, Revision, Store};
 use axum::body::Body;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
 use http::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -62,7 +63,13 @@ impl Selectors {
         self.labels.is_empty() && self.fields.is_empty()
     }
 
-    pub(super) fn matches(&self, object: &Value) -> bool {
+    /// Whether they choose the stored object.
+    pub(super) fn choose(&self, json: &Bytes) -> ApiResult<bool> {
+        let may = std::str::from_utf8(json).is_ok_and(|text| self.fields.may_match(text));
+        Ok(may && self.matches(&stored_value(json)?))
+    }
+
+    fn matches(&self, object: &Value) -> bool {
         self.labels.matches_object(object) && self.fields.matches_object(object)
     }
 }
@@ -206,7 +213,7 @@ pub(super) fn collect(
         found.revision = page.revision;
         let last = page.items.last().map(|item| item.key.clone());
         for item in page.items {
-            if !selectors.matches(&stored_value(&item.json)?) {
+            if !selectors.choose(&item.json)? {
                 continue;
             }
             if found.items.len() == limit {

@@ -157,9 +157,8 @@ impl Stream {
             };
         }
         let chosen = |json: &Option<Bytes>| {
-            json.as_ref().is_some_and(|json| {
-                stored_value(json).is_ok_and(|object| self.selectors.matches(&object))
-            })
+            json.as_ref()
+                .is_some_and(|json| self.selectors.choose(json).unwrap_or(false))
         };
         let (before, after) = (chosen(&change.before), chosen(&change.after));
         match (before, after, &change.before, &change.after) {

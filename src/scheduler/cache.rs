@@ -12,7 +12,7 @@ use super::queue::Queue;
 use super::snapshot::{NodeInfo, PodInfo, PodKey};
 use super::volumes::Storage;
 use crate::client::informer::Event;
-use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
+use k8s_openapi::api::core::v1::{Namespace, Node};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -106,10 +106,10 @@ impl Cache {
         }
     }
 
-    pub fn on_pod(&mut self, event: Event<Pod>) {
+    pub fn on_pod(&mut self, event: Event<impl Into<PodInfo>>) {
         match event {
             Event::Restarted(pods) => {
-                let listed: Vec<_> = pods.into_iter().map(PodInfo::read).collect();
+                let listed: Vec<PodInfo> = pods.into_iter().map(Into::into).collect();
                 let names: BTreeSet<_> = listed.iter().map(PodInfo::key).collect();
                 let known = self.pods.keys();
                 let gone: Vec<_> = known.filter(|k| !names.contains(k)).cloned().collect();
@@ -120,8 +120,8 @@ impl Cache {
                     self.set_pod(pod);
                 }
             }
-            Event::Applied(pod) => self.set_pod(PodInfo::read(pod)),
-            Event::Deleted(pod) => self.remove_pod(&PodInfo::read(pod).key()),
+            Event::Applied(pod) => self.set_pod(pod.into()),
+            Event::Deleted(pod) => self.remove_pod(&pod.into().key()),
         }
     }
 

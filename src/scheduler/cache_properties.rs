@@ -5,6 +5,7 @@
 use super::*;
 use crate::scheduler::resources::Resources;
 use crate::scheduler::testing::{self, both, node, pod, required, spread, term};
+use k8s_openapi::api::core::v1::Pod;
 use proptest::prelude::*;
 use serde_json::json;
 

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::scheduler::testing::{self, labelled, node, pod, required, spread, term, track};
+use k8s_openapi::api::core::v1::Pod;
 use serde_json::json;
 
 const ZONE: &str = "topology.kubernetes.io/zone";

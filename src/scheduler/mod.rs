@@ -39,14 +39,14 @@ mod volumes;
 #[cfg(test)]
 mod testing;
 
-use crate::client::informer::{Event, Scope, informer};
-use crate::client::{Client, ClientError};
+use crate::client::informer::{Event, Scope, informer, informer_at};
+use crate::client::{Client, ClientError, object_path};
 use cache::Cache;
 use decide::Decision;
 use futures::StreamExt;
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{BoxStream, FuturesUnordered};
-use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::storage::v1::StorageClass;
 use snapshot::PodInfo;
@@ -72,7 +72,8 @@ enum Written {
 /// Runs until `stop`.
 pub async fn run(client: Client, stop: CancellationToken) {
     let mut nodes = informer::<Node>(&client, Scope::default());
-    let mut pods = informer::<Pod>(&client, Scope::default());
+    let all_pods = object_path("", "v1", "pods", None, None, None);
+    let mut pods = informer_at::<PodInfo>(&client, all_pods, Scope::default());
     let mut namespaces = informer::<Namespace>(&client, Scope::default());
     let mut claims = informer::<PersistentVolumeClaim>(&client, Scope::default());
     let mut volumes = informer::<PersistentVolume>(&client, Scope::default());

@@ -6,6 +6,7 @@ use super::terms::{Labels, PodRules, REGION, ZONE};
 use k8s_openapi::api::core::v1::{
     Node, NodeSelector, NodeSelectorTerm, Pod, PodSpec, Taint, Toleration,
 };
+use serde::{Deserialize, Deserializer};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -143,6 +144,19 @@ fn images(spec: &PodSpec) -> BTreeSet<String> {
         .filter_map(|container| container.image.as_deref())
         .map(with_tag)
         .collect()
+}
+
+impl From<Pod> for PodInfo {
+    fn from(pod: Pod) -> PodInfo {
+        PodInfo::read(pod)
+    }
+}
+
+/// Decodes from a whole Pod, of which no more is kept while the others of a list are read.
+impl<'a> Deserialize<'a> for PodInfo {
+    fn deserialize<D: Deserializer<'a>>(deserializer: D) -> Result<PodInfo, D::Error> {
+        Pod::deserialize(deserializer).map(PodInfo::read)
+    }
 }
 
 impl PodInfo {

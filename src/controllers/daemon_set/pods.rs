@@ -120,7 +120,7 @@ pub fn replaced_at(pod: &PodView) -> Timestamp {
 /// The last thing that is known to have happened to it.
 fn failed_at(pod: &PodView) -> Timestamp {
     let statuses = pod.status.container_statuses.iter();
-    let ends = statuses.filter_map(|s| s.state.as_ref()?.terminated.as_ref()?.finished_at.as_ref());
+    let ends = statuses.filter_map(|s| s.state.terminated.as_ref()?.finished_at.as_ref());
     let conditions = pod.status.conditions.iter();
     let turns = conditions.filter_map(|c| c.last_transition_time.as_ref());
     let begins = [&pod.status.start_time, &pod.metadata.creation_timestamp];

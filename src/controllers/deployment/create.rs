@@ -6,7 +6,7 @@ use super::{revisions, template};
 use crate::client::recorder::Kind;
 use crate::controllers::action::{Action, ERROR, Target};
 use crate::controllers::owners;
-use crate::controllers::world::World;
+use crate::controllers::world::{Folded, World};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, ReplicaSet, ReplicaSetSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -56,7 +56,7 @@ pub fn new_set(
     let theirs = meta.annotations.clone().unwrap_or_default();
     revisions::annotate(&mut annotations, &theirs, revisions::next(old));
     annotations.extend(shape.annotations());
-    New::Made(Set::new(Arc::new(ReplicaSet {
+    New::Made(Set::new(Arc::new(Folded::of(ReplicaSet {
         metadata: ObjectMeta {
             name: Some(name),
             namespace: Some(namespace),
@@ -72,7 +72,7 @@ pub fn new_set(
             template: Some(pods),
         },
         status: None,
-    })))
+    }))))
 }
 
 /// Its creation, and what is told if it is refused.
@@ -83,7 +83,7 @@ pub fn actions(
     has_deadline: bool,
     now: Timestamp,
 ) -> Vec<Action> {
-    let mut object = json!(set.object.as_ref());
+    let mut object = json!(set.object.whole());
     object["spec"]["replicas"] = set.size.into();
     if let Some(fields) = object.as_object_mut() {
         fields.remove("status");

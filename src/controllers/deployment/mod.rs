@@ -72,7 +72,7 @@ impl Controller for Deployments {
 
     fn reconcile(&self, world: &World, key: &Key, now: Timestamp) -> Plan {
         match world.deployments.get(key) {
-            Some(deployment) => reconcile(world, deployment, now),
+            Some(deployment) => reconcile(world, &deployment.whole(), now),
             None => Plan::default(),
         }
     }

@@ -5,7 +5,7 @@ use super::create::{self, New};
 use super::sets::{Set, Sets, Shape};
 use super::{revisions, rolling, scaling, status, template};
 use crate::controllers::action::{Action, Plan, Target};
-use crate::controllers::world::World;
+use crate::controllers::world::{Folded, World};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, ReplicaSet};
 use serde_json::json;
@@ -28,7 +28,7 @@ pub fn plan(
     world: &World,
     deployment: &Deployment,
     spec: &DeploymentSpec,
-    owned: Vec<Arc<ReplicaSet>>,
+    owned: Vec<Arc<Folded<ReplicaSet>>>,
     now: Timestamp,
 ) -> Plan {
     let status = deployment.status.clone().unwrap_or_default();
@@ -84,7 +84,7 @@ pub fn plan(
 }
 
 /// The oldest set of the template is the new one: after an update of this program, several may be equal.
-fn sorted(owned: Vec<Arc<ReplicaSet>>, spec: &DeploymentSpec) -> Sets {
+fn sorted(owned: Vec<Arc<Folded<ReplicaSet>>>, spec: &DeploymentSpec) -> Sets {
     let mut old: Vec<Set> = owned.into_iter().map(Set::new).collect();
     old.sort_by_key(Set::age);
     let found = old

@@ -2,6 +2,7 @@
 
 use crate::client::recorder::Kind;
 use crate::controllers::action::{Action, Target};
+use crate::controllers::world::Folded;
 use k8s_openapi::api::apps::v1::{DeploymentSpec, ReplicaSet, ReplicaSetStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -15,7 +16,7 @@ pub const MAX: &str = "deployment.kubernetes.io/max-replicas";
 /// One ReplicaSet.
 #[derive(Debug, Clone)]
 pub struct Set {
-    pub object: Arc<ReplicaSet>,
+    pub object: Arc<Folded<ReplicaSet>>,
     /// As it shall be.
     pub size: i32,
     pub annotations: BTreeMap<String, String>,
@@ -23,7 +24,7 @@ pub struct Set {
 }
 
 impl Set {
-    pub fn new(object: Arc<ReplicaSet>) -> Set {
+    pub fn new(object: Arc<Folded<ReplicaSet>>) -> Set {
         let spec = &object.spec;
         Set {
             size: spec.replicas.unwrap_or(1),

@@ -1,5 +1,6 @@
 //! Which template is which: the hash a ReplicaSet is named by, and equality that does not look at it.
 
+use crate::controllers::world::Folded;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use serde_json::json;
@@ -25,7 +26,7 @@ pub fn hash<T: serde::Serialize>(template: &T, collisions: Option<i32>) -> Strin
 }
 
 /// Equal but for the hash label.
-pub fn is_of(set: &ReplicaSet, template: &PodTemplateSpec) -> bool {
+pub fn is_of(set: &Folded<ReplicaSet>, template: &PodTemplateSpec) -> bool {
     let Some(its) = &set.spec.template else {
         return false;
     };
@@ -41,5 +42,5 @@ pub fn is_of(set: &ReplicaSet, template: &PodTemplateSpec) -> bool {
         meta.creation_timestamp = None;
         meta
     };
-    its.spec == template.spec && cleared(its) == cleared(template)
+    cleared(its) == cleared(template) && set.has_pods(template.spec.as_ref())
 }

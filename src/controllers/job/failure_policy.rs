@@ -3,11 +3,11 @@
 
 use super::pods;
 use super::spec::Spec;
-use crate::controllers::world::PodView;
+use crate::controllers::world::{ContainerStatusView, PodView, TerminatedView};
 use k8s_openapi::api::batch::v1::{
     PodFailurePolicyOnExitCodesRequirement, PodFailurePolicyOnPodConditionsPattern,
 };
-use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, PodCondition};
+use k8s_openapi::api::core::v1::PodCondition;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
@@ -69,7 +69,7 @@ fn full_name(pod: &PodView) -> String {
 fn by_exit_code<'a>(
     pod: &'a PodView,
     wanted: &PodFailurePolicyOnExitCodesRequirement,
-) -> Option<(&'a ContainerStatus, &'a ContainerStateTerminated)> {
+) -> Option<(&'a ContainerStatusView, &'a TerminatedView)> {
     let status = &pod.status;
     let all = status.container_statuses.iter();
     all.chain(&status.init_container_statuses)
@@ -77,7 +77,7 @@ fn by_exit_code<'a>(
             let name = wanted.container_name.as_ref();
             name.is_none_or(|name| *name == status.name)
         })
-        .filter_map(|status| Some((status, status.state.as_ref()?.terminated.as_ref()?)))
+        .filter_map(|status| Some((status, status.state.terminated.as_ref()?)))
         .find(|(_, ended)| {
             let listed = wanted.values.contains(&ended.exit_code);
             let fits = match wanted.operator.as_str() {

@@ -102,7 +102,7 @@ fn by_containers(pod: &PodView) -> Option<Timestamp> {
     let sidecars = sidecars.filter(|status| is_sidecar(&status.name));
     let mut latest = None;
     for status in pod.status.container_statuses.iter().chain(sidecars) {
-        let ended = status.state.as_ref()?.terminated.as_ref()?;
+        let ended = status.state.terminated.as_ref()?;
         latest = latest.max(Some(ended.finished_at.as_ref()?.0));
     }
     latest

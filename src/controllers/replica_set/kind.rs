@@ -1,16 +1,15 @@
 //! What tells a ReplicaSet from a ReplicationController: where they stand, and how they are written.
 
-use crate::controllers::world::{Change, Key, Table, Watched, World};
+use crate::controllers::world::{Change, Folded, Key, Table, Watched, World};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::Resource;
 use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetSpec, ReplicaSetStatus};
 use k8s_openapi::api::core::v1::ReplicationController;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use serde::Deserialize;
-use std::borrow::Cow;
 
 /// Controllers of the two kinds.
-pub type Sets = super::Replicas<ReplicaSet>;
+pub type Sets = super::Replicas<Folded<ReplicaSet>>;
 pub type Controllers = super::Replicas<ReplicationController>;
 
 /// A kind that keeps a number of pods.
@@ -23,14 +22,14 @@ pub trait Replicated: Watched + Resource<Scope = NamespaceResourceScope> {
     /// The object, if the change is one of this kind.
     fn changed(change: &Change) -> Option<Key>;
     /// As a ReplicaSet.
-    fn view(&self) -> Cow<'_, ReplicaSet>;
+    fn view(&self) -> ReplicaSet;
 }
 
-impl Replicated for ReplicaSet {
+impl Replicated for Folded<ReplicaSet> {
     const CONTROLLER: &'static str = "replicaset-controller";
     const COUNTS_ENDING: bool = true;
 
-    fn table(world: &World) -> &Table<ReplicaSet> {
+    fn table(world: &World) -> &Table<Folded<ReplicaSet>> {
         &world.replica_sets
     }
 
@@ -41,8 +40,8 @@ impl Replicated for ReplicaSet {
         }
     }
 
-    fn view(&self) -> Cow<'_, ReplicaSet> {
-        Cow::Borrowed(self)
+    fn view(&self) -> ReplicaSet {
+        self.whole()
     }
 }
 
@@ -61,7 +60,7 @@ impl Replicated for ReplicationController {
         }
     }
 
-    fn view(&self) -> Cow<'_, ReplicaSet> {
+    fn view(&self) -> ReplicaSet {
         let spec = self.spec.clone().unwrap_or_default();
         let spec = ReplicaSetSpec {
             min_ready_seconds: spec.min_ready_seconds,
@@ -74,10 +73,10 @@ impl Replicated for ReplicationController {
         };
         // Field by field the same.
         let status = serde_json::json!(self.status);
-        Cow::Owned(ReplicaSet {
+        ReplicaSet {
             metadata: self.metadata.clone(),
             spec,
             status: ReplicaSetStatus::deserialize(&status).ok(),
-        })
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Which pods go first when there are too many.
 //! <https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/#scaling-a-replicaset>
 
-use crate::controllers::world::PodView;
+use crate::controllers::world::{ContainerStatusView, PodView};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::cmp::{Ordering, Reverse};
@@ -74,8 +74,7 @@ fn cost(pod: &PodView) -> i32 {
 
 /// Of the container that restarted most; sidecars decide between equals.
 fn restarts(pod: &PodView) -> (i32, i32) {
-    let most = |statuses: &[k8s_openapi::api::core::v1::ContainerStatus],
-                of: &dyn Fn(&str) -> bool| {
+    let most = |statuses: &[ContainerStatusView], of: &dyn Fn(&str) -> bool| {
         let counted = statuses.iter().filter(|s| of(&s.name));
         counted.map(|s| s.restart_count).max().unwrap_or(0)
     };

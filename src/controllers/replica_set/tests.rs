@@ -272,13 +272,7 @@ fn a_replication_controller_is_a_replica_set_of_another_name() {
     let plan = Controllers::new().reconcile(&world, &("a".into(), "web".into()), now());
     assert_eq!(told(&plan), ["create Pod"]);
     let of = |set: &ReplicaSet| set.metadata.name.clone();
-    let view = world
-        .replication_controllers
-        .iter()
-        .next()
-        .unwrap()
-        .view()
-        .into_owned();
+    let view = world.replication_controllers.iter().next().unwrap().view();
     assert_eq!(of(&view).as_deref(), Some("web"));
 }
 

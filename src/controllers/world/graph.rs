@@ -251,7 +251,16 @@ impl Graph {
         touched
     }
 
-    fn set(&mut self, resource: &Arc<Resource>, meta: MetaFields, touched: &mut BTreeSet<u128>) {
+    fn set(
+        &mut self,
+        resource: &Arc<Resource>,
+        mut meta: MetaFields,
+        touched: &mut BTreeSet<u128>,
+    ) {
+        // A list that was read has room left over.
+        if let Some(owners) = &mut meta.owner_references {
+            owners.shrink_to_fit();
+        }
         let uid = short(&meta.uid);
         let namespace = self.intern(&meta.namespace);
         let place = Place {

@@ -3,9 +3,11 @@
 //! What comes in: lists and watches (`feed`), and the answers to the controllers' own writes, so that a decision
 //! always sees what the one before it did. What goes out: objects and the changes between them. Invariants: versions
 //! of an object only get newer; nothing here writes, waits or asks. As large as the objects there are; of pods,
-//! which are many, only what is looked at is kept.
+//! which are many, only what is looked at is kept, and pod templates are kept as text (`folded`).
 
 mod feed;
+mod few;
+mod folded;
 pub mod graph;
 pub mod heartbeats;
 mod pod;
@@ -13,7 +15,8 @@ mod table;
 pub mod usage;
 
 pub use feed::{Feed, Stream};
-pub use pod::{ContainerView, PodView};
+pub use folded::Folded;
+pub use pod::{ContainerStatusView, ContainerView, PodView, TerminatedView};
 pub use table::{Diff, Key, Table, Watched, controller, key};
 
 use crate::client::informer::{Event, Scope};
@@ -137,11 +140,10 @@ macro_rules! world {
             }
         }
 
-        /// A list and watch of each kind.
+        /// A list and watch of each kind, the one of relations last.
         pub fn streams(client: &crate::client::Client) -> Vec<feed::Stream> {
             vec![
                 $(feed::stream(client, $scope, News::$variant),)*
-                usage::stream(client),
                 feed::relations(client),
             ]
         }
@@ -158,8 +160,8 @@ world! {
     volumes Volume core::PersistentVolume, Scope::default();
     claims Claim core::PersistentVolumeClaim, Scope::default();
     classes Class storage::StorageClass, Scope::default();
-    deployments Deployment apps::Deployment, Scope::default();
-    replica_sets ReplicaSet apps::ReplicaSet, Scope::default();
+    deployments Deployment Folded<apps::Deployment>, Scope::default();
+    replica_sets ReplicaSet Folded<apps::ReplicaSet>, Scope::default();
     replication_controllers ReplicationController core::ReplicationController, Scope::default();
     daemon_sets DaemonSet apps::DaemonSet, Scope::default();
     stateful_sets StatefulSet apps::StatefulSet, Scope::default();

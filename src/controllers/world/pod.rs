@@ -1,8 +1,8 @@
 //! A pod, as far as controllers look at it: a fraction of the object, since there are many.
 
+use super::few::Few;
 use k8s_openapi::api::core::v1::{
-    ContainerStatus, PersistentVolumeClaimTemplate, PodCondition, PodIP, PodReadinessGate,
-    Toleration,
+    ContainerPort, PersistentVolumeClaimTemplate, PodCondition, PodIP, PodReadinessGate, Toleration,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use serde::{Deserialize, Deserializer};
@@ -53,7 +53,7 @@ fn pinned(affinity: &serde_json::Value) -> Option<String> {
     }
 }
 
-/// Decodes from a whole Pod.
+/// Decodes from a whole Pod. Lists are boxed: a `Vec` that grew has room for twice as many.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct PodView {
@@ -76,21 +76,21 @@ pub struct PodSpecView {
     pub priority: Option<i32>,
     pub active_deadline_seconds: Option<i64>,
     #[serde(deserialize_with = "or_default")]
-    pub containers: Vec<ContainerView>,
+    pub containers: Box<[ContainerView]>,
     #[serde(deserialize_with = "or_default")]
-    pub init_containers: Vec<ContainerView>,
+    pub init_containers: Box<[ContainerView]>,
     #[serde(deserialize_with = "or_default")]
-    pub volumes: Vec<VolumeView>,
+    pub volumes: Box<[VolumeView]>,
     #[serde(deserialize_with = "or_default")]
-    pub tolerations: Vec<Toleration>,
+    pub tolerations: Box<[Toleration]>,
     #[serde(deserialize_with = "or_default")]
-    pub readiness_gates: Vec<PodReadinessGate>,
+    pub readiness_gates: Box<[PodReadinessGate]>,
     pub priority_class_name: Option<String>,
     /// Of the pod as a whole.
     #[serde(deserialize_with = "or_default")]
     pub resources: ResourcesView,
     #[serde(deserialize_with = "or_default")]
-    pub overhead: BTreeMap<String, String>,
+    pub overhead: Few,
     pub affinity: AffinityView,
 }
 
@@ -103,7 +103,7 @@ pub struct ContainerView {
     pub image: Option<String>,
     pub restart_policy: Option<String>,
     #[serde(deserialize_with = "or_default")]
-    pub ports: Vec<k8s_openapi::api::core::v1::ContainerPort>,
+    pub ports: Box<[ContainerPort]>,
     #[serde(deserialize_with = "or_default")]
     pub resources: ResourcesView,
 }
@@ -113,9 +113,9 @@ pub struct ContainerView {
 #[serde(default)]
 pub struct ResourcesView {
     #[serde(deserialize_with = "or_default")]
-    pub requests: BTreeMap<String, String>,
+    pub requests: Few,
     #[serde(deserialize_with = "or_default")]
-    pub limits: BTreeMap<String, String>,
+    pub limits: Few,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -147,18 +147,44 @@ pub struct PodStatusView {
     pub reason: Option<String>,
     pub message: Option<String>,
     #[serde(deserialize_with = "or_default")]
-    pub conditions: Vec<PodCondition>,
+    pub conditions: Box<[PodCondition]>,
     #[serde(rename = "podIP")]
     pub pod_ip: Option<String>,
     #[serde(rename = "podIPs")]
     #[serde(deserialize_with = "or_default")]
-    pub pod_ips: Vec<PodIP>,
+    pub pod_ips: Box<[PodIP]>,
     pub start_time: Option<Time>,
     #[serde(deserialize_with = "or_default")]
-    pub container_statuses: Vec<ContainerStatus>,
+    pub container_statuses: Box<[ContainerStatusView]>,
     #[serde(deserialize_with = "or_default")]
-    pub init_container_statuses: Vec<ContainerStatus>,
+    pub init_container_statuses: Box<[ContainerStatusView]>,
     pub qos_class: Option<String>,
+}
+
+/// Of a container's status: how often it restarted, and how it ended.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ContainerStatusView {
+    #[serde(deserialize_with = "or_default")]
+    pub name: String,
+    #[serde(deserialize_with = "or_default")]
+    pub restart_count: i32,
+    #[serde(deserialize_with = "or_default")]
+    pub state: ContainerStateView,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct ContainerStateView {
+    pub terminated: Option<TerminatedView>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TerminatedView {
+    #[serde(deserialize_with = "or_default")]
+    pub exit_code: i32,
+    pub finished_at: Option<Time>,
 }
 
 impl k8s_openapi::Resource for PodView {
@@ -238,7 +264,7 @@ impl PodView {
     /// Its conditions with this one in its place; the transition time stays where the status does. `None`: it says so
     /// already.
     pub fn with_condition(&self, mut condition: PodCondition) -> Option<Vec<PodCondition>> {
-        let mut conditions = self.status.conditions.clone();
+        let mut conditions = self.status.conditions.to_vec();
         let at = conditions.iter().position(|c| c.type_ == condition.type_);
         match at.map(|at| &mut conditions[at]) {
             Some(old) => {

@@ -53,6 +53,16 @@ pub fn key(meta: &ObjectMeta) -> Key {
     )
 }
 
+/// Lists have room left over from when they were read.
+fn slim(meta: &mut ObjectMeta) {
+    if let Some(owners) = &mut meta.owner_references {
+        owners.shrink_to_fit();
+    }
+    if let Some(finalizers) = &mut meta.finalizers {
+        finalizers.shrink_to_fit();
+    }
+}
+
 /// The object's revision; what has none is older than everything.
 fn revision(meta: &ObjectMeta) -> u64 {
     let version = meta.resource_version.as_deref();
@@ -144,7 +154,8 @@ impl<T: Watched> Table<T> {
         diffs
     }
 
-    fn set(&mut self, object: T) -> Option<Diff<T>> {
+    fn set(&mut self, mut object: T) -> Option<Diff<T>> {
+        slim(object.metadata_mut());
         let key = key(object.metadata());
         let old = self.objects.get(&key).cloned();
         if let Some(old) = &old
