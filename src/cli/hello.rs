@@ -165,7 +165,9 @@ impl Words {
             "{greeting} from {host}, a container run by Coracle.\naddress: {address}\nclient:  {client}\npath:    {path}\n"
         );
         if let Some(starts) = self.starts {
-            page.push_str(&format!("starts:  {starts}\n"));
+            page.push_str("starts:  ");
+            page.push_str(&starts.to_string());
+            page.push('\n');
         }
         page
     }

@@ -98,18 +98,15 @@ async fn ask(
             let all = endpoints.borrow();
             all.get(turn.get() % all.len().max(1)).copied()
         };
-        match next {
-            Some(address) => {
-                let answer = page::fetch(address, "/").await;
-                counts.borrow_mut().record(address, answer);
-            }
-            None => {
-                let mut counts = counts.borrow_mut();
-                counts.failed += 1;
-                counts
-                    .first_failure
-                    .get_or_insert_with(|| "no endpoint was ready".to_owned());
-            }
+        if let Some(address) = next {
+            let answer = page::fetch(address, "/").await;
+            counts.borrow_mut().record(address, answer);
+        } else {
+            let mut counts = counts.borrow_mut();
+            counts.failed += 1;
+            counts
+                .first_failure
+                .get_or_insert_with(|| "no endpoint was ready".to_owned());
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -144,8 +141,8 @@ async fn follow(client: &Client, service: &str, sender: &watch::Sender<Vec<Socke
 fn addresses<'a>(slices: impl Iterator<Item = &'a EndpointSlice>) -> Vec<SocketAddr> {
     let (mut ready, mut serving) = (Vec::new(), Vec::new());
     for slice in slices {
-        let ports = slice.ports.iter().flatten();
-        let Some(port) = ports.filter_map(|port| port.port).next() else {
+        let mut ports = slice.ports.iter().flatten();
+        let Some(port) = ports.find_map(|port| port.port) else {
             continue;
         };
         for endpoint in slice.endpoints.iter().flatten() {

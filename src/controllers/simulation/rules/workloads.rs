@@ -42,7 +42,7 @@ fn size(world: &World, meta: &ObjectMeta, object: &Value) -> Vec<String> {
 
 pub fn sized(world: &World) -> Vec<String> {
     let sets = world.replica_sets.iter();
-    let sets = sets.map(|set| (&set.metadata, json!(set.as_ref())));
+    let sets = sets.map(|set| (&set.metadata, json!(set.whole())));
     let controllers = world.replication_controllers.iter();
     let controllers = controllers.map(|set| (&set.metadata, json!(set.as_ref())));
     let all = sets.chain(controllers);
