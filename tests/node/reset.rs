@@ -124,11 +124,11 @@ fn demo_shows_an_update_without_a_failed_request_and_cleans_up() {
         assert!(said.contains(text), "no {text:?} in\n{said}");
     }
     // Others may run a demo, too; everything of this one is named after its process.
-    let (_, after) = said.split_once("export KUBECONFIG=").unwrap();
+    let (_, after) = said.split_once("export KUBECONFIG=").expect("a kubeconfig");
     let mut places = after.split('/');
     let name = places
         .find(|place| place.starts_with("coracle-demo-"))
-        .unwrap();
+        .expect("a directory of its own");
     let processes = run(Command::new("ps").args(["-eo", "args"])).must().stdout;
     assert!(
         !processes.lines().any(|line| line.contains(name)),
