@@ -49,9 +49,9 @@ echo 0 > /proc/sys/net/ipv4/ip_forward
 host > /tmp/host.before
 
 step "demo"
-coracle demo --once > /tmp/demo.log 2>&1 || { cat /tmp/demo.log; failed "demo --once failed, see above"; }
-cat /tmp/demo.log
-grep -q ' requests during the update, 0 failed' /tmp/demo.log || failed "demo --once does not tell of an update without a failed request"
+{ coracle demo --once 2>&1; echo "demo ended with $?"; } | tee /tmp/demo.log
+grep -qx 'demo ended with 0' /tmp/demo.log || failed "demo --once failed, see above"
+grep -q ' requests during the update, 0 failed' /tmp/demo.log || failed "demo --once tells of no update without a failed request"
 rm /tmp/demo.log
 passed "demo --once: every kind of workload, a rolling update, data kept, a Job, no failed request"
 same "demo"

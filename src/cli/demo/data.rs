@@ -14,7 +14,7 @@ pub async fn show(server: &Server) -> Result<(), anyhow::Error> {
     let pod: Pod = client.get(Some(&server.session.namespace), &name).await?;
     let before = starts(&pod).await?;
     say(&format!(
-        "\nDeleting pod/{name}, which counts its starts on the volume that its StatefulSet claimed …"
+        "\nDeleting pod/{name}, which counts its starts on the volume it claimed …"
     ));
     let params = DeleteParams {
         precondition_uid: pod.metadata.uid.clone(),

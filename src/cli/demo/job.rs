@@ -22,7 +22,7 @@ const TIMEOUT: Duration = Duration::from_mins(2);
 /// The Job fails, or does not end.
 pub async fn show(server: &Server) -> Result<(), anyhow::Error> {
     say(&format!(
-        "\ncronjob/{CRON_JOB} runs at every full minute. Not to wait for one, as `kubectl create job {JOB} --from=cronjob/{CRON_JOB}`:"
+        "\ncronjob/{CRON_JOB} runs at every full minute; not to wait for one, a job is made of it now,\nas by `kubectl create job {JOB} --from=cronjob/{CRON_JOB}`:"
     ));
     let client = &server.session.client;
     let source = serde_json::to_value(client.get::<CronJob>(Some(NAMESPACE), CRON_JOB).await?)?;

@@ -16,7 +16,7 @@ const COUNT_INTERVAL: Duration = Duration::from_millis(100);
 /// The update does not come to its end, or a request failed meanwhile.
 pub async fn show(server: &Server) -> Result<(), anyhow::Error> {
     say(&format!(
-        "\nA rolling update to another greeting. Meanwhile {CLIENTS} clients ask ready endpoints of service/{DEPLOYMENT} for the page:"
+        "\nA rolling update to another greeting, while {CLIENTS} clients keep asking for the page\nwherever the EndpointSlices of service/{DEPLOYMENT} say that it is ready:"
     ));
     let counts = RefCell::new(Counts::default());
     let work = async {
