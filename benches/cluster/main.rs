@@ -420,8 +420,7 @@ fn idle(runtime: &tokio::runtime::Runtime, node: &mut TestNode, rows: &mut Rows)
         all.push(objects::service("shop", "database"));
         all.push(objects::workload("DaemonSet", "office", "agent", 0));
         all.push(objects::cron_job("office", "backup"));
-        // One whose pods nobody measures, one of pods that really run.
-        all.push(objects::autoscaler(place(0), &names(0), 5));
+        // Of pods that really run: those of simulated nodes nobody can measure, which its events would say again and again.
         all.push(objects::autoscaler("default", "real", 3));
         let mut real = objects::deployment("default", "real", 1);
         real["spec"]["template"] = json!({
