@@ -49,8 +49,11 @@ echo 0 > /proc/sys/net/ipv4/ip_forward
 host > /tmp/host.before
 
 step "demo"
-coracle demo --once || failed "demo --once ended with $?"
-passed "demo --once: three web servers, an init container, a page fetched"
+coracle demo --once > /tmp/demo.log 2>&1 || { cat /tmp/demo.log; failed "demo --once failed, see above"; }
+cat /tmp/demo.log
+grep -q ' requests during the update, 0 failed' /tmp/demo.log || failed "demo --once does not tell of an update without a failed request"
+rm /tmp/demo.log
+passed "demo --once: every kind of workload, a rolling update, data kept, a Job, no failed request"
 same "demo"
 
 step "up"

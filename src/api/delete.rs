@@ -29,6 +29,8 @@ const IMMORTAL_NAMESPACES: &[&str] = &["default", "kube-system", "kube-public"];
 pub(super) enum Deleted {
     Gone {
         uid: String,
+        /// As it was last.
+        json: Bytes,
     },
     /// It stays for its grace period or finalizers; this is how it stands now.
     Going(Bytes),
@@ -49,11 +51,13 @@ impl Api {
             )
             .await?
         {
-            Deleted::Gone { uid } => Ok(json_response(
+            Deleted::Gone { uid, .. } if !call.kind.tells_deleted => Ok(json_response(
                 200,
                 success(call.kind, name, &uid).to_string(),
             )),
-            Deleted::Going(json) => form::object(call.seen_as, Form::Json, &call.query, 200, json),
+            Deleted::Gone { json, .. } | Deleted::Going(json) => {
+                form::object(call.seen_as, Form::Json, &call.query, 200, json)
+            }
         }
     }
 
@@ -133,14 +137,20 @@ impl Api {
             let finished = is_finished(&object);
             if dry_run {
                 return Ok(if finished {
-                    Deleted::Gone { uid }
+                    Deleted::Gone {
+                        uid,
+                        json: old.json,
+                    }
                 } else {
                     Deleted::Going(old.json)
                 });
             }
             if finished {
                 if self.remove(kind, key, &old, &object, ops).await?.is_some() {
-                    return Ok(Deleted::Gone { uid });
+                    return Ok(Deleted::Gone {
+                        uid,
+                        json: old.json,
+                    });
                 }
                 continue;
             }

@@ -118,7 +118,7 @@ pub fn prepare_create(object: &mut Value, now: Timestamp) {
     if has_spec {
         metadata.insert("generation".into(), 1.into());
     }
-    drop_nulls(metadata);
+    drop_empty(metadata);
 }
 
 /// A name from `generateName`, where no name was given.
@@ -170,7 +170,7 @@ pub fn prepare_update(old: &Value, object: &mut Value) {
     if spec_changed && let Some(generation) = metadata.get("generation").and_then(Value::as_i64) {
         metadata.insert("generation".into(), (generation + 1).into());
     }
-    drop_nulls(metadata);
+    drop_empty(metadata);
 }
 
 /// A deleted object only loses finalizers: a new one could hold it for ever.
@@ -193,8 +193,14 @@ pub fn added_finalizers(old: &Value, object: &Value) -> Option<FieldError> {
     })
 }
 
-fn drop_nulls(metadata: &mut Map<String, Value>) {
-    metadata.retain(|_, value| !value.is_null());
+/// Labels, annotations and lists without content are left out, as upstream's types do (`omitempty`).
+fn drop_empty(metadata: &mut Map<String, Value>) {
+    metadata.retain(|_, value| match value {
+        Value::Null => false,
+        Value::Object(fields) => !fields.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        _ => true,
+    });
 }
 
 #[cfg(test)]
@@ -211,6 +217,15 @@ mod tests {
             new,
             json!({"metadata": {"name": "a", "uid": "u", "creationTimestamp": "t", "generation": 2}, "spec": {"x": 2}})
         );
+    }
+
+    #[test]
+    fn what_is_empty_is_left_out() {
+        let old = json!({"metadata": {"name": "a", "labels": {"b": "c"}, "finalizers": ["d"]}});
+        let mut new =
+            json!({"metadata": {"name": "a", "labels": {}, "finalizers": [], "annotations": null}});
+        prepare_update(&old, &mut new);
+        assert_eq!(new, json!({"metadata": {"name": "a"}}));
     }
 
     #[test]

@@ -8,7 +8,6 @@ use super::write_args::{Speaker, Validate, WriteArgs, head, resource_of};
 use super::{Outcome, apply};
 use crate::object::quantity::Quantity;
 use serde_json::{Value, json};
-use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
 pub struct AutoscaleArgs {
@@ -90,11 +89,7 @@ pub async fn run(args: AutoscaleArgs, client: ClientArgs) -> Outcome {
             selection.fail(&cause);
         }
     }
-    Ok(if selection.failed {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(selection.exit_code())
 }
 
 fn autoscaler(chosen: &Chosen, bounds: &Bounds) -> Result<Value, anyhow::Error> {

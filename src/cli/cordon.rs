@@ -8,7 +8,6 @@ use super::{Outcome, error};
 use crate::client::PatchType;
 use crate::object::access::truth;
 use serde_json::json;
-use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
 pub struct CordonArgs {
@@ -38,11 +37,7 @@ pub async fn run(args: CordonArgs, cordon: bool, client: ClientArgs) -> Outcome 
             failed = true;
         }
     }
-    Ok(if failed {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(error::exit_code(failed))
 }
 
 /// Nodes by name (`n` or `node/n`) or label.

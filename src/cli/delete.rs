@@ -10,7 +10,6 @@ use super::{Outcome, error};
 use crate::client::{ClientError, DeleteParams, Lines, read_value};
 use http::{Method, header};
 use serde_json::Value;
-use std::process::ExitCode;
 use std::time::Duration;
 
 #[derive(Debug, clap::Args)]
@@ -181,11 +180,7 @@ pub async fn run(args: DeleteArgs, client: ClientArgs) -> Outcome {
                 .map_err(|_| anyhow::anyhow!("timed out waiting for the condition"))??;
         }
     }
-    Ok(if failed {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(error::exit_code(failed))
 }
 
 async fn by_arguments(

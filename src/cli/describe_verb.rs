@@ -6,7 +6,6 @@ use super::resource_args::{self, Resolved};
 use super::{Outcome, describe, error};
 use crate::client::{ClientError, read_value};
 use serde_json::Value;
-use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
 pub struct DescribeArgs {
@@ -61,11 +60,7 @@ pub async fn run(args: DescribeArgs, client: ClientArgs) -> Outcome {
     if first && !failed {
         eprintln!("No resources found in {} namespace.", session.namespace);
     }
-    Ok(if failed {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(error::exit_code(failed))
 }
 
 async fn objects(

@@ -1,6 +1,16 @@
 //! Errors as kubectl prints them.
 
 use crate::client::ClientError;
+use std::process::ExitCode;
+
+/// Of a command that worked on several objects, some of which it may have failed for.
+pub fn exit_code(failed: bool) -> ExitCode {
+    if failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
+}
 
 /// Prints `error` on standard error.
 pub fn print(error: &anyhow::Error) {

@@ -11,7 +11,6 @@ use super::{Outcome, apply};
 use crate::object::access::{list, map, text};
 use anyhow::Context;
 use serde_json::{Value, json};
-use std::process::ExitCode;
 
 /// Longest name a Service made here takes over from what it stands before (RFC 1035).
 const NAME_BYTES_MAX: usize = 63;
@@ -108,11 +107,7 @@ pub async fn run(args: ExposeArgs, client: ClientArgs) -> Outcome {
             selection.fail(&cause);
         }
     }
-    Ok(if selection.failed {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(selection.exit_code())
 }
 
 fn service(chosen: &Chosen, shape: &ShapeArgs) -> Result<Value, anyhow::Error> {

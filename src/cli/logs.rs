@@ -3,6 +3,7 @@
 use super::connect::{ClientArgs, Session, get};
 use super::{Outcome, resource_args};
 use crate::client::{Client, ClientError, object_path};
+use crate::object::duration::parse_seconds;
 use anyhow::Context;
 use http::Method;
 use http_body_util::BodyExt;
@@ -27,7 +28,7 @@ pub struct LogsArgs {
     #[arg(long, value_name = "LINES", allow_negative_numbers = true)]
     tail: Option<i64>,
     /// Only what is younger, for example 5s, 2m or 1h30m.
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration, conflicts_with = "since_time")]
+    #[arg(long, value_name = "DURATION", value_parser = parse_seconds, conflicts_with = "since_time")]
     since: Option<u64>,
     /// Only what is younger than this time (RFC 3339).
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
@@ -60,36 +61,6 @@ pub struct LogsArgs {
 
 /// Lines from the end with a selector; kubectl's.
 const SELECTED_TAIL: i64 = 10;
-
-/// Go's durations as kubectl takes them: `90`, `5s`, `1h30m`, `1.5h`; whole seconds, at least one.
-pub fn parse_duration(text: &str) -> Result<u64, String> {
-    let wrong = || format!("{text:?} is no duration such as 5s, 2m or 1h30m");
-    let mut seconds = 0.0_f64;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let digits = rest
-            .find(|character: char| !character.is_ascii_digit() && character != '.')
-            .ok_or_else(wrong)?;
-        let amount: f64 = rest[..digits].parse().map_err(|_| wrong())?;
-        rest = &rest[digits..];
-        let end = rest
-            .find(|character: char| character.is_ascii_digit())
-            .unwrap_or(rest.len());
-        seconds += amount
-            * match &rest[..end] {
-                "h" => 3600.0,
-                "m" => 60.0,
-                "s" => 1.0,
-                "ms" => 0.001,
-                _ => return Err(wrong()),
-            };
-        rest = &rest[end..];
-    }
-    if seconds <= 0.0 {
-        return Err(format!("{text:?}: a duration must be greater than 0"));
-    }
-    Ok(seconds.ceil() as u64)
-}
 
 fn parse_time(text: &str) -> Result<String, String> {
     text.parse::<jiff::Timestamp>()
@@ -288,23 +259,6 @@ fn query(args: &LogsArgs, container: &str) -> Vec<(&'static str, String)> {
 mod tests {
     use super::*;
     use serde_json::json;
-
-    #[test]
-    fn durations_are_gos() {
-        for (text, expected) in [
-            ("5s", Some(5)),
-            ("1h30m", Some(5400)),
-            ("1.5h", Some(5400)),
-            ("100ms", Some(1)),
-            ("0s", None),
-            ("5", None),
-            ("soon", None),
-            ("5d", None),
-            ("", None),
-        ] {
-            assert_eq!(parse_duration(text).ok(), expected, "{text}");
-        }
-    }
 
     #[test]
     fn containers_are_chosen_as_kubectl_does() {

@@ -29,7 +29,6 @@ mod diff;
 mod discovery;
 mod doctor;
 mod drain;
-mod duration;
 mod edit;
 mod error;
 mod events;

@@ -21,7 +21,7 @@ const GRACE_PERIOD_MAX: Duration = Duration::from_hours(24);
 
 /// `40s`, `1m30s`.
 pub fn parse_grace_period(text: &str) -> Result<Duration, String> {
-    let millis = crate::kubelet::parse_duration_ms(text)?;
+    let millis = crate::object::duration::parse_span_ms(text)?;
     let period = Duration::from_millis(millis.unsigned_abs());
     if (GRACE_PERIOD_MIN..=GRACE_PERIOD_MAX).contains(&period) {
         Ok(period)

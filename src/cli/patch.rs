@@ -13,7 +13,6 @@ use anyhow::Context;
 use clap::ValueEnum;
 use serde_json::Value;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 /// Largest patch file: Kubernetes takes request bodies of up to 3 MiB.
 const PATCH_BYTES_MAX: u64 = 3 << 20;
@@ -80,11 +79,7 @@ pub async fn run(args: PatchArgs, client: ClientArgs) -> Outcome {
             failed = true;
         }
     }
-    Ok(if failed {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(error::exit_code(failed))
 }
 
 fn places(

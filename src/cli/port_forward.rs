@@ -41,7 +41,7 @@ pub struct PortForwardArgs {
     )]
     address: Vec<String>,
     /// How long to wait until the pod runs, for example 5s, 2m or 1h30m.
-    #[arg(long, value_name = "DURATION", value_parser = super::logs::parse_duration, default_value = "1m")]
+    #[arg(long, value_name = "DURATION", value_parser = crate::object::duration::parse_seconds, default_value = "1m")]
     pod_running_timeout: u64,
 }
 

@@ -10,7 +10,6 @@ use super::manifest::FileArgs;
 use super::outcome::{DryRun, OutcomeArgs};
 use anyhow::Context;
 use http::Method;
-use std::process::ExitCode;
 use std::time::Duration;
 
 #[derive(Debug, clap::Args)]
@@ -56,11 +55,7 @@ pub async fn run(args: ReplaceArgs, client: ClientArgs) -> Outcome {
             failed = true;
         }
     }
-    Ok(if failed {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(error::exit_code(failed))
 }
 
 async fn replace(

@@ -2,15 +2,14 @@
 
 use super::connect::{ClientArgs, Session};
 use super::discovery::Discovery;
-use super::logs::parse_duration;
 use super::manifest::FileArgs;
 use super::selection::{Chosen, Wanted};
 use super::write_args::{DryRun, Speaker, WriteArgs};
 use super::{Outcome, get::until};
 use crate::client::{ClientError, PatchType};
+use crate::object::duration::parse_seconds;
 use http::Method;
 use serde_json::{Value, json};
-use std::process::ExitCode;
 use std::time::Duration;
 
 /// Attempts where the object changes between looking and scaling.
@@ -39,7 +38,7 @@ pub struct ScaleArgs {
     #[arg(short = 'l', long, value_name = "SELECTOR")]
     selector: Option<String>,
     /// How long to wait until there are so many, for example 30s; default: do not wait.
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = parse_seconds)]
     timeout: Option<u64>,
     #[command(flatten)]
     write: WriteArgs,
@@ -132,11 +131,7 @@ pub async fn run(args: ScaleArgs, client: ClientArgs) -> Outcome {
             selection.fail(&cause);
         }
     }
-    Ok(if selection.failed {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(selection.exit_code())
 }
 
 /// The controller has seen the number and there are so many; another number meanwhile ends the waiting too.

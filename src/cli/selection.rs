@@ -8,6 +8,7 @@ use super::{error, resource_args};
 use crate::client::{ClientError, read_value};
 use http::Method;
 use serde_json::{Value, json};
+use std::process::ExitCode;
 
 /// One object on the server.
 #[derive(Debug)]
@@ -52,6 +53,10 @@ impl Selection {
     pub fn fail(&mut self, cause: &anyhow::Error) {
         error::print(cause);
         self.failed = true;
+    }
+
+    pub fn exit_code(&self) -> ExitCode {
+        error::exit_code(self.failed)
     }
 }
 

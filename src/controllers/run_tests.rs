@@ -1,9 +1,62 @@
 //! The loop itself, against an API server in memory.
 #![allow(clippy::unwrap_used)]
 
+use super::act::Outcome;
+use super::action::{Action, Plan, Target};
 use super::fake_door;
+use super::runner::{Controller, Next, Runner};
+use super::world::{Change, Key, World};
+use crate::client::ClientError;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Namespace;
 use serde_json::json;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+/// Wants the same of every namespace, for ever.
+struct Stubborn;
+
+impl Controller for Stubborn {
+    fn name(&self) -> &'static str {
+        "stubborn"
+    }
+
+    fn keys(&self, _: &World, _: &Change) -> Vec<Key> {
+        vec![("a".into(), "one".into())]
+    }
+
+    fn reconcile(&self, _: &World, key: &Key, _: Timestamp) -> Plan {
+        let target = Target::named::<Namespace>("", &key.1);
+        Plan::of(vec![Action::Confirm(target)])
+    }
+}
+
+#[test]
+fn what_always_fails_is_tried_seldom() {
+    for outdated in [false, true] {
+        let mut runner = Runner::new(vec![Box::new(Stubborn)]);
+        let mut now = Instant::now();
+        let end = now + Duration::from_hours(1);
+        runner.on_changes([Change::Population(Arc::from("a"))], now);
+        let mut tries = 0;
+        while now < end {
+            if let Next::Do(key, _) = runner.next(now, Timestamp::UNIX_EPOCH) {
+                tries += 1;
+                let outcome = Outcome {
+                    failure: (!outdated).then(|| ClientError::Decode("no".into())),
+                    outdated,
+                    ..Outcome::default()
+                };
+                runner.finish(&key, outcome, now);
+            }
+            now = runner.wake().unwrap();
+        }
+        // Twice a minute, after the first few.
+        assert!((100..=130).contains(&tries), "{tries}");
+    }
+}
 
 #[tokio::test]
 async fn accounts_and_certificates_are_made_and_an_empty_ending_namespace_is_finalized() {

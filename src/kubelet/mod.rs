@@ -75,7 +75,7 @@ pub struct KubeletConfig {
     pub static_pods: Option<static_pods::StaticPods>,
 }
 
-pub use eviction::{Flags as EvictionFlags, Settings, parse_duration_ms};
+pub use eviction::{Flags as EvictionFlags, Settings};
 
 /// What the kubelet works with; node.rs hands them over.
 pub struct Parts {

@@ -7,6 +7,7 @@ pub mod access;
 pub mod amount;
 pub mod claims;
 pub mod cron;
+pub mod duration;
 pub mod names;
 pub mod node_selector;
 pub mod quantity;

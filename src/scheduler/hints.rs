@@ -71,11 +71,17 @@ fn node_helps(pod: &PodInfo, failed: Plugins, before: Option<&NodeInfo>, now: &N
             || failed.meets(Plugins::INTER_POD)
             || failed.meets(Plugins::VOLUMES))
             && labels;
-    improved
-        && !taints::is_cordoned(pod, now)
-        && taints::untolerated(pod, now).is_none()
-        && wants_node(pod, now)
-        && pod.requests.fit(&now.allocatable, &Default::default())
+    // A pod knows only the first filter it failed at: an uncordoned node is first schedulable, and then loses its taint.
+    let opened = || before.is_some_and(|before| !could_take(before, pod));
+    could_take(now, pod) && (improved || opened())
+}
+
+/// If the node were empty.
+fn could_take(node: &NodeInfo, pod: &PodInfo) -> bool {
+    !taints::is_cordoned(pod, node)
+        && taints::untolerated(pod, node).is_none()
+        && wants_node(pod, node)
+        && pod.requests.fit(&node.allocatable, &Default::default())
 }
 
 /// Whether the node that `other` left has room now.

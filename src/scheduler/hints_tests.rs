@@ -27,6 +27,15 @@ fn nodes_help_those_they_could_take() {
         (&plain, Plugins::TAINTS, Some(&tainted), &none, true),
         (&plain, Plugins::TAINTS, Some(&none), &tainted, false),
         (&plain, Plugins::CORDON, Some(&cordoned), &none, true),
+        // The taint that goes with a cordon goes a moment later: it is that which lets the pod come.
+        (
+            &plain,
+            Plugins::CORDON,
+            Some(&both(&cordoned, &tainted)),
+            &tainted,
+            false,
+        ),
+        (&plain, Plugins::CORDON, Some(&tainted), &none, true),
         (&picky, Plugins::NODE_AFFINITY, Some(&none), &labelled, true),
         (&picky, Plugins::NODE_AFFINITY, None, &none, false),
         (&plain, Plugins::SPREAD, Some(&none), &labelled, true),

@@ -66,6 +66,11 @@ pub fn write_archive_with(path: &Path, mark: &str) {
 
 /// The same with a file of `ballast_bytes` besides.
 pub fn write_archive_of(path: &Path, mark: &str, ballast_bytes: usize) {
+    write_archive_named(path, IMAGE, mark, ballast_bytes);
+}
+
+/// The same under another name.
+pub fn write_archive_named(path: &Path, name: &str, mark: &str, ballast_bytes: usize) {
     let layer = layer(mark, ballast_bytes);
     let diff_id = format!("sha256:{}", hex(&layer));
     let config = serde_json::json!({
@@ -83,7 +88,7 @@ pub fn write_archive_of(path: &Path, mark: &str, ballast_bytes: usize) {
     let config_name = format!("{}.json", hex(&config));
     let manifest = serde_json::json!([{
         "Config": config_name,
-        "RepoTags": [IMAGE],
+        "RepoTags": [name],
         "Layers": ["layer.tar"],
     }])
     .to_string()

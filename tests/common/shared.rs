@@ -4,11 +4,17 @@
 
 use super::{TestNode, is_root};
 use libtest_mimic::{Arguments, Trial};
+use std::cell::RefCell;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
 /// Trials of one file, by name.
 pub type Room = (&'static str, &'static [(&'static str, fn())]);
+
+thread_local! {
+    /// The namespaces that the trial on this thread has asked for.
+    static SPACES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
 
 /// The node that trials share; each works in a namespace of its own.
 pub struct Shared {
@@ -39,11 +45,23 @@ impl Shared {
         node.apply(&format!(
             "apiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}}}\n"
         ));
+        SPACES.with_borrow_mut(|spaces| spaces.push(name.to_owned()));
         node
     }
 
+    /// Makes room for the pods of other trials; a failed trial's are left to look at.
+    fn leave(&self) {
+        let spaces = SPACES.take();
+        if spaces.is_empty() {
+            return;
+        }
+        let mut arguments = vec!["delete", "namespace", "--wait=false", "--ignore-not-found"];
+        arguments.extend(spaces.iter().map(String::as_str));
+        self.node().kubectl(&arguments).must();
+    }
+
     /// Runs every trial, then clears the host. Without root nothing runs, and that is said by name and in the output.
-    pub fn run(&self, rooms: &[Room]) -> ExitCode {
+    pub fn run(&'static self, rooms: &[Room]) -> ExitCode {
         let arguments = Arguments::from_args();
         if !is_root() {
             println!("these tests need root: they start a whole node. NOT RUN.");
@@ -54,7 +72,9 @@ impl Shared {
         for &(room, tests) in rooms {
             for &(name, test) in tests {
                 trials.push(Trial::test(format!("{room}::{name}"), move || {
+                    SPACES.take();
                     test();
+                    self.leave();
                     Ok(())
                 }));
             }

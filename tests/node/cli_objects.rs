@@ -133,7 +133,8 @@ fn patch_replace_edit_and_diff_change_what_they_say() {
     coracle(&["replace", "--force", "-f", &file]).must_say("configmap \"coracle\" deleted");
     assert_ne!(before, uid());
 
-    edit(&node, "sed -i s/2/3/", &["configmap/coracle"]).must_say("configmap/coracle edited");
+    edit(&node, "sed -i /^..a:/s/2/3/", &["configmap/coracle"])
+        .must_say("configmap/coracle edited");
     assert_eq!(a(), "3");
     let nothing = edit(&node, "true", &["configmap/coracle"]);
     assert!(

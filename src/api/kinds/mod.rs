@@ -147,6 +147,9 @@ pub struct Kind {
     /// Field selectors beyond metadata.name and metadata.namespace: (`spec.nodeName`, JSON pointer).
     pub selectable: &'static [(&'static str, &'static str)],
     pub columns: &'static [super::table::Column],
+    /// A finished deletion is answered with the object instead of a `Status`. Which kinds do is what upstream's OpenAPI
+    /// says of each deletion; typed clients decode what it promises.
+    pub tells_deleted: bool,
     pub strategy: &'static dyn Strategy,
     /// Decodes `object` as the kind's type: reports wrong types (field path, problem) and fields the type does not have.
     pub check: fn(&Value) -> Checked,
@@ -173,6 +176,7 @@ impl Kind {
             subresources: &[],
             selectable: &[],
             columns: super::table::GENERIC,
+            tells_deleted: false,
             strategy,
             check,
         }
@@ -207,6 +211,12 @@ impl Kind {
 
     const fn selectable(mut self, fields: &'static [(&'static str, &'static str)]) -> Kind {
         self.selectable = fields;
+        self
+    }
+
+    /// A deletion is answered with the object.
+    const fn tells_deleted(mut self) -> Kind {
+        self.tells_deleted = true;
         self
     }
 

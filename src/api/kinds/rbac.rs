@@ -118,7 +118,7 @@ impl Strategy for Binding {
         }
         for (index, subject) in list(object, "/subjects").iter().enumerate() {
             let at = format!("subjects[{index}]");
-            validate_subject(subject, &at, &mut errors);
+            validate_subject(subject, &at, self.cluster, &mut errors);
         }
         errors.list
     }
@@ -133,7 +133,8 @@ impl Strategy for Binding {
     }
 }
 
-fn validate_subject(subject: &Value, at: &str, errors: &mut Errors) {
+/// An account without a namespace is of the binding's own, where it has one. Upstream's `ValidateRoleBindingSubject`.
+fn validate_subject(subject: &Value, at: &str, cluster: bool, errors: &mut Errors) {
     let (kind, name) = (text(subject, "/kind"), text(subject, "/name"));
     let group = text(subject, "/apiGroup");
     if name.is_empty() {
@@ -145,7 +146,7 @@ fn validate_subject(subject: &Value, at: &str, errors: &mut Errors) {
                 errors.rule(format!("{at}.name"), name, names::check_subdomain);
             }
             errors.one_of(format!("{at}.apiGroup"), group, &[""]);
-            if text(subject, "/namespace").is_empty() {
+            if cluster && text(subject, "/namespace").is_empty() {
                 errors.push(FieldError::required(format!("{at}.namespace"), ""));
             }
         }
@@ -220,10 +221,7 @@ mod tests {
                 json!({"kind": "ServiceAccount", "name": "a", "namespace": "b"}),
                 "",
             ),
-            (
-                json!({"kind": "ServiceAccount", "name": "a"}),
-                "subjects[0].namespace",
-            ),
+            (json!({"kind": "ServiceAccount", "name": "a"}), ""),
             (
                 json!({"kind": "ServiceAccount", "name": "A", "namespace": "b"}),
                 "subjects[0].name",
@@ -238,6 +236,11 @@ mod tests {
             let found = fields(&near, to("Role", subject.clone()));
             assert_eq!(found.join(" "), field, "{subject}");
         }
+        let nowhere = to(
+            "ClusterRole",
+            json!({"kind": "ServiceAccount", "name": "a"}),
+        );
+        assert_eq!(fields(&wide, nowhere), ["subjects[0].namespace"]);
         let old = to("Role", json!({}));
         let errors = near.validate_update(&old, &to("ClusterRole", json!({})));
         assert_eq!(errors[0].field, "roleRef");

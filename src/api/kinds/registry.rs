@@ -83,6 +83,7 @@ static KINDS: &[Kind] = &[
     .cluster_wide()
     .short(&["pv"])
     .parts(&[Subresource::Status])
+    .tells_deleted()
     .columns(table::PERSISTENT_VOLUME),
     Kind::new(
         "",
@@ -93,6 +94,7 @@ static KINDS: &[Kind] = &[
     )
     .short(&["pvc"])
     .parts(&[Subresource::Status])
+    .tells_deleted()
     .columns(table::PERSISTENT_VOLUME_CLAIM),
     Kind::new("", "Pod", ["pods", "pod"], &pod::Pod, check::<v1::Pod>)
         .short(&["po"])
@@ -118,6 +120,7 @@ static KINDS: &[Kind] = &[
             ("status.podIP", "/status/podIP"),
             ("status.nominatedNodeName", "/status/nominatedNodeName"),
         ])
+        .tells_deleted()
         .columns(table::POD),
     Kind::new(
         "",
@@ -137,6 +140,7 @@ static KINDS: &[Kind] = &[
     )
     .short(&["sa"])
     .parts(&[Subresource::Token])
+    .tells_deleted()
     .columns(table::SERVICE_ACCOUNT),
     Kind::new(
         "",
@@ -152,6 +156,7 @@ static KINDS: &[Kind] = &[
         ("spec.clusterIP", "/spec/clusterIP"),
         ("spec.type", "/spec/type"),
     ])
+    .tells_deleted()
     .columns(table::SERVICE),
     Kind::new(
         "storage.k8s.io",
@@ -162,6 +167,7 @@ static KINDS: &[Kind] = &[
     )
     .cluster_wide()
     .short(&["sc"])
+    .tells_deleted()
     .columns(table::STORAGE_CLASS),
     metrics::NODE_METRICS,
     metrics::POD_METRICS,

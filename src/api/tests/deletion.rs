@@ -64,6 +64,28 @@ async fn a_running_pod_gets_its_grace_and_goes_when_told() {
     server.raft.close().await;
 }
 
+/// Typed clients decode what upstream's OpenAPI promises for each kind.
+#[tokio::test]
+async fn what_a_finished_deletion_is_answered_with() {
+    let server = server().await;
+    let services = "/api/v1/namespaces/default/services";
+    let service = json!({"metadata": {"name": "a"}, "spec": {"ports": [{"port": 80}]}});
+    server.must(&format!("POST {services}"), service).await;
+    let told = server
+        .must(&format!("DELETE {services}/a"), Value::Null)
+        .await;
+    assert_eq!(told["kind"], "Service");
+    assert_eq!(told["spec"]["ports"][0]["port"], 80);
+    server.must(&format!("POST {MAPS}"), config_map("a")).await;
+    let told = server.must(&format!("DELETE {MAPS}/a"), Value::Null).await;
+    assert_eq!(
+        (&told["kind"], &told["status"]),
+        (&"Status".into(), &"Success".into())
+    );
+    assert_eq!(told["details"]["kind"], "configmaps");
+    server.raft.close().await;
+}
+
 #[tokio::test]
 async fn the_last_finalizer_lets_an_object_go() {
     let server = server().await;

@@ -15,7 +15,6 @@ use anyhow::Context;
 use clap::ValueEnum;
 use http::Method;
 use serde_json::Value;
-use std::process::ExitCode;
 
 /// Where kubectl keeps what was applied last; the two can take turns on one object.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -87,11 +86,7 @@ pub async fn run(args: ApplyArgs, client: ClientArgs) -> Outcome {
             }
         }
     }
-    Ok(if failed {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(error::exit_code(failed))
 }
 
 /// The resource of a document, or the error kubectl's users know.

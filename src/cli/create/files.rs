@@ -9,7 +9,6 @@ use crate::cli::{Outcome, apply, error};
 use crate::object::selector::LabelSelector;
 use anyhow::Context;
 use serde_json::Value;
-use std::process::ExitCode;
 
 pub async fn run(
     files: &FileArgs,
@@ -52,11 +51,7 @@ pub async fn run(
             failed = true;
         }
     }
-    Ok(if failed {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(error::exit_code(failed))
 }
 
 fn chosen(

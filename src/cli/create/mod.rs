@@ -20,6 +20,7 @@ mod workloads;
 
 pub use policy::quantities;
 pub use rbac::SubjectArgs;
+pub use workloads::from_cron_job;
 
 use super::connect::ClientArgs;
 use super::discovery::Discovery;

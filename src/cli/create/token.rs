@@ -2,10 +2,10 @@
 
 use crate::cli::Outcome;
 use crate::cli::connect::ClientArgs;
-use crate::cli::logs::parse_duration;
 use crate::cli::print::document;
 use crate::cli::write_args::Format;
 use crate::client::object_path;
+use crate::object::duration::parse_seconds;
 use clap::ValueEnum;
 use http::Method;
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ pub struct TokenArgs {
     #[arg(long, value_name = "NAME")]
     audience: Vec<String>,
     /// How long it is good for, for example 10m; default: the server's choice.
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = parse_seconds)]
     duration: Option<u64>,
     /// The token ends with this object: Node, Pod or Secret.
     #[arg(long, value_name = "KIND", requires = "bound_object_name")]

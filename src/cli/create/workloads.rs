@@ -158,7 +158,7 @@ fn job_spec(name: &str, image: &str, command: &[String], restart: &str) -> Value
 }
 
 /// The Job the CronJob would start now; it belongs to it and counts in its history.
-fn from_cron_job(mut job: Value, source: &Value) -> Result<Value, anyhow::Error> {
+pub fn from_cron_job(mut job: Value, source: &Value) -> Result<Value, anyhow::Error> {
     anyhow::ensure!(
         source["kind"] == "CronJob",
         "from must be an existing cronjob, not a {}",

@@ -4,26 +4,29 @@
 //! at the end, also after an error. With `--once`, or where standard output is no terminal, it does not wait for
 //! Ctrl-C, so that a script can run it.
 
+mod data;
+mod end;
+mod job;
 mod objects;
 mod page;
+mod pods;
 mod progress;
+mod server;
+mod tour;
+mod traffic;
+mod update;
 
-use super::connect::Session;
 use super::up::{StopSignals, log_to_stderr, runtime};
-use super::{Outcome, apply, discovery, host, node_args, pressure_args, reset};
-use crate::client::https::HttpsDoor;
-use crate::client::kubeconfig::{self, Sources};
-use crate::client::{Client, DeleteParams};
+use super::{Outcome, host, node_args, pressure_args, reset};
 use crate::network::{NetworkConfig, PodCidr};
 use crate::node::record::HostRecord;
 use crate::node::{Node, NodeConfig};
 use anyhow::Context;
-use k8s_openapi::api::core::v1::Pod;
+use server::Server;
 use std::io::{IsTerminal, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 #[derive(Debug, clap::Args)]
 pub struct DemoArgs {
@@ -35,10 +38,6 @@ pub struct DemoArgs {
     profile: Option<String>,
 }
 
-/// Longest wait until all pods are where they belong: a slow board with a slow card needs most of it.
-const READY_TIMEOUT: Duration = Duration::from_mins(3);
-/// Longest wait for the pods to end.
-const END_TIMEOUT: Duration = Duration::from_mins(1);
 /// Third bytes of 10.42.x.0/24 to choose from: far from those a cluster gives its nodes first.
 const NETWORKS: std::ops::RangeInclusive<u8> = 200..=250;
 
@@ -171,7 +170,7 @@ async fn show(config: NodeConfig, wait: bool) -> Outcome {
         () = stop.wait() => anyhow::bail!("interrupted before the node was up"),
     };
     let outcome = tokio::select! {
-        shown = tour(&node.kubeconfig) => match shown {
+        shown = tour::show(&node.kubeconfig) => match shown {
             Ok(()) if wait => {
                 say("\nCtrl-C ends the demo and removes everything it made.");
                 stop.wait().await;
@@ -182,88 +181,8 @@ async fn show(config: NodeConfig, wait: bool) -> Outcome {
         },
         () = stop.wait() => Ok(ExitCode::SUCCESS),
     };
-    let ended = match session(&node.kubeconfig) {
-        Ok(session) => end_pods(&session.client).await,
-        Err(cause) => Err(cause),
-    };
+    let ended = end::show(&node.kubeconfig).await;
     node.stop().await;
     // Cleaning up sweeps what could not be ended in order; a tour that failed is what to tell.
     outcome.and_then(|code| ended.map(|()| code))
-}
-
-fn session(path: &Path) -> Result<Session, anyhow::Error> {
-    let sources = Sources {
-        explicit: Some(path.to_owned()),
-        ..Sources::default()
-    };
-    let endpoint = kubeconfig::load(&sources, None)?;
-    Ok(Session {
-        client: Client::new(HttpsDoor::new(&endpoint)?),
-        namespace: "default".to_owned(),
-        namespace_explicit: false,
-    })
-}
-
-async fn tour(kubeconfig: &Path) -> Result<(), anyhow::Error> {
-    let session = session(kubeconfig)?;
-    let discovery = discovery::Discovery::load(&session.client).await?;
-    let resource = discovery
-        .by_kind("v1", "Pod")
-        .context("the server has no pods")?;
-    say("Applying three web servers and a task with an init container …");
-    for object in objects::all() {
-        let name = object["metadata"]["name"].as_str().unwrap_or_default();
-        let target = apply::Target {
-            session: &session,
-            resource,
-            namespace: "default",
-            name,
-            parameter: "Strict",
-        };
-        let applied = target.apply(&object).await.context(name.to_owned())?;
-        say(&format!("pod/{name} {applied}"));
-    }
-    let pods = tokio::time::timeout(READY_TIMEOUT, progress::until_ready(&session.client))
-        .await
-        .map_err(|_| {
-            anyhow::anyhow!(
-                "the pods are not all up after {} s; RUST_LOG=coracle=debug shows more",
-                READY_TIMEOUT.as_secs()
-            )
-        })??;
-    say("\nWhat runs:");
-    say(progress::table(&pods).trim_end());
-    let address = pods
-        .iter()
-        .find(|pod| progress::is_server(pod))
-        .and_then(|pod| pod.status.as_ref()?.pod_ip.clone())
-        .context("no web server has an address")?;
-    let url = format!("http://{address}:{}/", objects::PORT);
-    let page = page::fetch(&address, objects::PORT, "/")
-        .await
-        .with_context(|| format!("{url} cannot be fetched"))?;
-    say(&format!("\nThe page at {url}:\n{}", page.trim_end()));
-    say(&format!(
-        "\nTry it yourself, in another terminal:\n  export KUBECONFIG={}\n  kubectl get pods -o wide\n  curl {url}",
-        kubeconfig.display()
-    ));
-    Ok(())
-}
-
-/// Deletes the demo's pods and waits until they are gone.
-async fn end_pods(client: &Client) -> Result<(), anyhow::Error> {
-    let params = DeleteParams {
-        grace_period_seconds: Some(1),
-        ..DeleteParams::default()
-    };
-    for object in objects::all() {
-        let name = object["metadata"]["name"].as_str().unwrap_or_default();
-        match client.delete::<Pod>(Some("default"), name, &params).await {
-            Err(cause) if !cause.is_not_found() => return Err(cause.into()),
-            _ => {}
-        }
-    }
-    tokio::time::timeout(END_TIMEOUT, progress::until_gone(client))
-        .await
-        .map_err(|_| anyhow::anyhow!("the pods did not end within {} s", END_TIMEOUT.as_secs()))
 }

@@ -4,6 +4,7 @@ use anyhow::Context;
 use axum::body::Body;
 use http::{Request, header};
 use hyper_util::rt::TokioIo;
+use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpStream;
 
@@ -12,18 +13,18 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Largest page shown.
 const PAGE_BYTES_MAX: usize = 64 << 10;
 
-pub async fn fetch(host: &str, port: u16, path: &str) -> Result<String, anyhow::Error> {
-    tokio::time::timeout(TIMEOUT, exchange(host, port, path))
+pub async fn fetch(address: SocketAddr, path: &str) -> Result<String, anyhow::Error> {
+    tokio::time::timeout(TIMEOUT, exchange(address, path))
         .await
         .map_err(|_| anyhow::anyhow!("no answer within {} s", TIMEOUT.as_secs()))?
 }
 
-async fn exchange(host: &str, port: u16, path: &str) -> Result<String, anyhow::Error> {
-    let stream = TcpStream::connect((host, port)).await?;
+async fn exchange(address: SocketAddr, path: &str) -> Result<String, anyhow::Error> {
+    let stream = TcpStream::connect(address).await?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let request = Request::get(path)
-        .header(header::HOST, format!("{host}:{port}"))
+        .header(header::HOST, address.to_string())
         .body(Body::empty())?;
     let page = async {
         let response = sender.send_request(request).await?;
@@ -58,14 +59,14 @@ mod tests {
             ("nonsense", None),
         ] {
             let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-            let port = listener.local_addr().unwrap().port();
+            let address = listener.local_addr().unwrap();
             let server = std::thread::spawn(move || {
                 let (mut stream, _) = listener.accept().unwrap();
                 let mut head = [0; 1024];
                 let _ = stream.read(&mut head).unwrap();
                 stream.write_all(answer.as_bytes()).unwrap();
             });
-            let page = fetch("127.0.0.1", port, "/").await;
+            let page = fetch(address, "/").await;
             server.join().unwrap();
             assert_eq!(page.ok().as_deref(), expected);
         }

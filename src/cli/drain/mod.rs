@@ -12,14 +12,14 @@ use super::connect::{ClientArgs, Session};
 use super::cordon;
 use super::discovery::Discovery;
 use super::outcome::{DryRun, OutcomeArgs};
-use super::{Outcome, duration, error};
+use super::{Outcome, error};
 use crate::object::access::{list as list_at, text, truth};
+use crate::object::duration;
 use anyhow::Context;
 use evict::Leaving;
 use filter::{Allowed, Verdict};
 use futures::StreamExt;
 use http::Method;
-use std::process::ExitCode;
 use std::time::Duration;
 
 /// Pods on their way at once: each keeps a watch open.
@@ -109,11 +109,7 @@ pub async fn run(args: DrainArgs, client: ClientArgs) -> Outcome {
             }
         }
     }
-    Ok(if failed {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(error::exit_code(failed))
 }
 
 async fn drain(

@@ -89,12 +89,10 @@ fn line(document: &Document, field: Field<'_>, depth: usize, out: &mut String) {
 fn flat(document: &Document, field: Field<'_>, out: &mut String) {
     line(document, field, 1, out);
     match document.description(field.property) {
-        "" => {}
-        text => {
-            out.push_str(&wrapped(text, 4));
-            out.push('\n');
-        }
+        "" => out.push_str("    <no description>\n"),
+        text => out.push_str(&wrapped(text, 4)),
     }
+    out.push('\n');
 }
 
 /// The field and those below it; one that contains itself is not opened again.
@@ -185,7 +183,7 @@ mod tests {
         );
         assert_eq!(
             explain("spec.containers", false).unwrap(),
-            "KIND:       Pod\nVERSION:    v1\n\nFIELD: containers <[]Container> -required-\n\nDESCRIPTION:\n    <empty>\n\nFIELDS:\n  name\t<string> -required-\n\n"
+            "KIND:       Pod\nVERSION:    v1\n\nFIELD: containers <[]Container> -required-\n\nDESCRIPTION:\n    <empty>\n\nFIELDS:\n  name\t<string> -required-\n    <no description>\n\n\n"
         );
         assert!(
             explain("spec.boats", false)

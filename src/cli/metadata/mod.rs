@@ -14,7 +14,6 @@ use super::outcome::{DryRun, OutcomeArgs};
 use crate::client::PatchType;
 use crate::object::access::map as map_at;
 use pairs::Pairs;
-use std::process::ExitCode;
 
 /// Which map of `metadata`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,11 +102,7 @@ pub async fn run(map: Map, args: MetadataArgs, client: ClientArgs) -> Outcome {
             failed = true;
         }
     }
-    Ok(if failed {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(error::exit_code(failed))
 }
 
 async fn change(

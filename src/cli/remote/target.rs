@@ -23,7 +23,7 @@ pub struct StreamArgs {
     #[arg(short, long)]
     pub quiet: bool,
     /// How long to wait until the pod runs, for example 5s, 2m or 1h30m.
-    #[arg(long, value_name = "DURATION", value_parser = crate::cli::logs::parse_duration, default_value = "1m")]
+    #[arg(long, value_name = "DURATION", value_parser = crate::object::duration::parse_seconds, default_value = "1m")]
     pub pod_running_timeout: u64,
 }
 

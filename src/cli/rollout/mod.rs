@@ -11,16 +11,15 @@ mod status;
 use super::connect::{ClientArgs, Session};
 use super::discovery::Discovery;
 use super::get::until_some;
-use super::logs::parse_duration;
 use super::manifest::FileArgs;
 use super::selection::{Chosen, Selection, Wanted};
 use super::write_args::{DryRun, Format, Speaker, WriteArgs};
 use super::{Outcome, print::document};
 use crate::client::PatchType;
 use crate::object::access::truth;
+use crate::object::duration::parse_seconds;
 use clap::Subcommand;
 use serde_json::{Value, json};
-use std::process::ExitCode;
 use std::time::Duration;
 
 #[derive(Debug, clap::Args)]
@@ -69,7 +68,7 @@ struct StatusArgs {
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     revision: i64,
     /// How long to stay, for example 30s; default: until it is through.
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = parse_seconds)]
     timeout: Option<u64>,
 }
 
@@ -187,11 +186,7 @@ pub async fn run(args: RolloutArgs, client: ClientArgs) -> Outcome {
             selection.fail(&cause);
         }
     }
-    Ok(if selection.failed {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(selection.exit_code())
 }
 
 /// A template changes with the time in its annotation: that is the restart.

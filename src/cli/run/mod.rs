@@ -75,7 +75,7 @@ pub struct RunArgs {
     #[arg(short, long)]
     quiet: bool,
     /// How long to wait until the pod runs, for example 5s, 2m or 1h30m.
-    #[arg(long, value_name = "DURATION", value_parser = super::logs::parse_duration, default_value = "1m")]
+    #[arg(long, value_name = "DURATION", value_parser = crate::object::duration::parse_seconds, default_value = "1m")]
     pod_running_timeout: u64,
     /// Remember the object in its annotations, for a later `apply`.
     #[arg(long)]
@@ -195,7 +195,8 @@ pub async fn run(args: RunArgs, client: ClientArgs) -> Outcome {
     }
     let speaker = Speaker::new(&args.write);
     if args.write.is_client() {
-        for (resource, object) in resources.iter().zip(&objects) {
+        // kubectl names the Service first.
+        for (resource, object) in resources.iter().zip(&objects).rev() {
             speaker.say(resource, object, "created")?;
         }
         return Ok(ExitCode::SUCCESS);
@@ -208,7 +209,8 @@ pub async fn run(args: RunArgs, client: ClientArgs) -> Outcome {
             .await?;
     }
     if !args.attaches() {
-        for (resource, object) in resources.iter().zip(&objects) {
+        // kubectl names the Service first.
+        for (resource, object) in resources.iter().zip(&objects).rev() {
             speaker.say(resource, object, "created")?;
         }
         return Ok(ExitCode::SUCCESS);

@@ -17,7 +17,6 @@ use crate::client::PatchType;
 use change::Change;
 use clap::Subcommand;
 use serde_json::Value;
-use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
 pub struct SetArgs {
@@ -291,9 +290,5 @@ pub async fn run(args: SetArgs, client: ClientArgs) -> Outcome {
             failed = true;
         }
     }
-    Ok(if failed {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(error::exit_code(failed))
 }

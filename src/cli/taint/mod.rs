@@ -15,7 +15,6 @@ use crate::client::PatchType;
 use crate::object::access::{list, text};
 use serde_json::json;
 use spec::Changes;
-use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
 pub struct TaintArgs {
@@ -63,11 +62,7 @@ pub async fn run(args: TaintArgs, client: ClientArgs) -> Outcome {
             failed = true;
         }
     }
-    Ok(if failed {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(error::exit_code(failed))
 }
 
 async fn taint(

@@ -10,9 +10,9 @@ use super::Outcome;
 use super::choose::{ChooseArgs, Place, from_files, list, named};
 use super::connect::{ClientArgs, Session};
 use super::discovery::Discovery;
-use super::{duration, error, follow};
+use super::{error, follow};
+use crate::object::duration;
 use condition::Awaited;
-use std::process::ExitCode;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -51,11 +51,7 @@ pub async fn run(args: WaitArgs, client: ClientArgs) -> Outcome {
             failed = true;
         }
     }
-    Ok(if failed {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(error::exit_code(failed))
 }
 
 async fn places(

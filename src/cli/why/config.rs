@@ -29,7 +29,7 @@ pub fn cause(facts: &Facts, part: &Part, message: &str) -> Cause {
             None => cause
                 .because(format!("{noun} {name:?} does not exist in namespace {}", facts.namespace()))
                 .mend("create it (the pod goes on by itself), correct its name, or mark it with `optional: true` where the container can do without")
-                .command(facts.kubectl(&make)),
+                .command(facts.command(&make)),
             Some(key) => cause
                 .because(format!("{noun} {name:?} has no key {key:?}"))
                 .mend(format!("add the key, or correct its name{}", keys_of(&reference.found)))
@@ -112,7 +112,7 @@ pub fn explain_start(facts: &Facts, part: &Part, message: &str, cause: Cause) ->
                 "its program is built for another processor, or is a script without a `#!` line",
             )
             .mend("use an image for this node's processor")
-            .command(facts.kubectl(&format!(
+            .command(facts.command(&format!(
                 "set image pod/{} {}=<image>",
                 facts.name(),
                 part.name

@@ -84,18 +84,9 @@ impl Facts {
 
     /// A `coracle` command in the pod's namespace.
     pub fn command(&self, rest: &str) -> String {
-        self.program("coracle", rest)
-    }
-
-    /// A `kubectl` command, for what `coracle` has no verb for.
-    pub fn kubectl(&self, rest: &str) -> String {
-        self.program("kubectl", rest)
-    }
-
-    fn program(&self, program: &str, rest: &str) -> String {
         match self.namespace() {
-            "default" => format!("{program} {rest}"),
-            namespace => format!("{program} -n {namespace} {rest}"),
+            "default" => format!("coracle {rest}"),
+            namespace => format!("coracle -n {namespace} {rest}"),
         }
     }
 

@@ -113,7 +113,7 @@ fn split(image: &str) -> (&str, &str, &str) {
 pub fn cause(facts: &Facts, part: &Part, reason: &str, message: &str) -> Cause {
     let image = part.image();
     let who = part.subject();
-    let other = facts.kubectl(&format!(
+    let other = facts.command(&format!(
         "set image pod/{} {}=<image>",
         facts.name(),
         part.name
@@ -193,7 +193,7 @@ fn explain(facts: &Facts, part: &Part, reason: &str, said: &str, other: &str) ->
             cause
                 .because(why)
                 .mend("check that the repository's name is right; if it is private, store credentials and name the secret in spec.imagePullSecrets")
-                .command(facts.kubectl(&format!(
+                .command(facts.command(&format!(
                     "create secret docker-registry {name} --docker-server={host} --docker-username=<user> --docker-password=<password>"
                 )))
         }

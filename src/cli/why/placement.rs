@@ -124,13 +124,18 @@ fn resources(facts: &Facts, message: &str) -> Cause {
             None => cause.because(format!("it asks for {} of {resource}", shown(resource, wanted))),
         };
     }
+    let most = if message.contains("Insufficient cpu") {
+        "cpu"
+    } else {
+        "memory"
+    };
     if message.contains("Too many pods") {
         cause = cause.because("the nodes have as many pods as they may");
     }
     cause
         .mend("lower resources.requests in the manifest, delete pods that are not needed, or add a node")
         .command("coracle describe nodes")
-        .command("coracle top pod -A --sort-by=memory")
+        .command(format!("coracle top pod -A --sort-by={most}"))
 }
 
 fn amount(value: Option<&Value>) -> Option<Quantity> {
@@ -161,7 +166,12 @@ fn requested(pod: &Value, resource: &str) -> Quantity {
 fn shown(resource: &str, amount: Quantity) -> String {
     const MIB: i64 = 1 << 20;
     if resource == "cpu" {
-        format!("{}m", amount.milli())
+        let milli = amount.milli();
+        if milli % 1000 == 0 {
+            (milli / 1000).to_string()
+        } else {
+            format!("{milli}m")
+        }
     } else if amount.value() >= MIB {
         format!("{}Mi", amount.value() / MIB)
     } else {

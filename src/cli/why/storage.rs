@@ -79,6 +79,8 @@ fn claim(facts: &Facts, reference: &Reference) -> Option<Cause> {
             let cause = Cause::new(format!("its claim {name:?} is not bound to a volume yet")).said(said);
             let cause = if class.is_empty() {
                 cause.because("it names no storage class, so only a PersistentVolume made by hand can serve it")
+            } else if said.contains(&format!("storageclass.storage.k8s.io {class:?} not found")) {
+                cause.because(format!("the storage class {class:?} does not exist"))
             } else {
                 cause.because(format!("storage class {class:?} has made no volume for it"))
             };
@@ -113,7 +115,7 @@ fn files(facts: &Facts, reference: &Reference, said: &str) -> Option<Cause> {
             ))
             .said(said)
             .mend("create it (the pod goes on by itself), or correct its name in the manifest")
-            .command(facts.kubectl(&make)),
+            .command(facts.command(&make)),
         ),
         Lookup::There(object) => {
             let key = reference

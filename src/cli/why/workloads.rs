@@ -28,15 +28,25 @@ pub fn deployment(case: &Case) -> Vec<Cause> {
             time::human(if limit == 0 { 600 } else { limit })
         ))
         .said(text(progressing, "/message"));
-        causes.push(
-            case.blame_pod(cause)
+        let cause = case.blame_pod(cause);
+        causes.push(if has_revision_before(case) {
+            cause
                 .mend("or go back to the revision before")
-                .command(case.command(&format!("rollout undo deployment/{name}"))),
-        );
+                .command(case.command(&format!("rollout undo deployment/{name}")))
+        } else {
+            cause
+        });
     } else if causes.is_empty() {
         causes.extend(short(case, "/spec/replicas", "/status/availableReplicas"));
     }
     causes
+}
+
+/// A first revision has none to go back to.
+fn has_revision_before(case: &Case) -> bool {
+    let annotations = map(&case.object, "/metadata/annotations");
+    let revision = annotations.get("deployment.kubernetes.io/revision");
+    revision.and_then(|revision| revision.as_str()) != Some("1")
 }
 
 pub fn replica_set(case: &Case) -> Vec<Cause> {

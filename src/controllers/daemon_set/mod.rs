@@ -11,6 +11,8 @@ mod nodes;
 mod pods;
 mod rolling;
 mod status;
+#[cfg(test)]
+mod tests;
 
 use super::action::{Action, Plan, Target};
 use super::owners;

@@ -43,9 +43,11 @@ pub fn of(
         available += i32::from(pods::is_available(set, pod, now));
         updated += i32::from(pods::is_new(pod, hash));
     }
-    status.number_available = Some(available);
-    status.number_unavailable = Some(status.desired_number_scheduled - available);
-    status.updated_number_scheduled = Some(updated);
+    // Zero is left out, as upstream leaves it out.
+    let some = |n: i32| Some(n).filter(|n| *n != 0);
+    status.number_available = some(available);
+    status.number_unavailable = some(status.desired_number_scheduled - available);
+    status.updated_number_scheduled = some(updated);
     status
 }
 

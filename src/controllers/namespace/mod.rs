@@ -8,6 +8,8 @@
 
 mod conditions;
 mod contents;
+#[cfg(test)]
+mod tests;
 
 use super::action::{Action, Plan};
 use super::discovery;
@@ -146,23 +148,5 @@ async fn finalize(client: &Client, namespace: &Namespace, name: &str) -> Result<
     match client.send_value(Method::PUT, &path, content).await {
         Err(error) if !error.is_not_found() => Err(error),
         _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn only_ending_namespaces_that_wait_for_us_are_emptied() {
-        let namespace = |ending: bool, finalizers: &[&str]| -> Namespace {
-            let at = ending.then_some("2026-01-01T00:00:00Z");
-            serde_json::from_value(json!({"metadata": {"name": "a", "deletionTimestamp": at}, "spec": {"finalizers": finalizers}}))
-                .unwrap()
-        };
-        assert!(is_ours(&namespace(true, &["other", FINALIZER])));
-        assert!(!is_ours(&namespace(false, &[FINALIZER])));
-        assert!(!is_ours(&namespace(true, &["other"])));
     }
 }

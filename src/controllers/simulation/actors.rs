@@ -1,12 +1,18 @@
-//! Those who act beside the controllers: kubelets and the scheduler, as far as the API sees them.
+//! The nodes and their kubelets, as far as the API sees them.
 
+use super::manifests::STUCK;
+use super::scheduler;
 use crate::client::Client;
 use crate::object::access::{integer, list, present, text};
 use http::Method;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 pub const NODES: &[&str] = &["n1", "n2", "n3"];
+
+/// Nodes that nobody hears of.
+pub type Silent = BTreeSet<&'static str>;
 
 /// What becomes of a pod that runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,15 +22,16 @@ pub enum Fate {
     Badly,
 }
 
-async fn pods(client: &Client) -> Vec<Value> {
-    let answer = client
-        .send_value(Method::GET, "/api/v1/pods", None)
-        .await
-        .unwrap();
+pub async fn pods(client: &Client) -> Vec<Value> {
+    items(client, "/api/v1/pods").await
+}
+
+pub async fn items(client: &Client, path: &str) -> Vec<Value> {
+    let answer = client.send_value(Method::GET, path, None).await.unwrap();
     list(&answer, "/items").to_vec()
 }
 
-fn path(pod: &Value) -> String {
+pub fn path(pod: &Value) -> String {
     format!(
         "/api/v1/namespaces/{}/pods/{}",
         text(pod, "/metadata/namespace"),
@@ -32,51 +39,47 @@ fn path(pod: &Value) -> String {
     )
 }
 
-fn is_bound(pod: &Value) -> bool {
+pub fn is_bound(pod: &Value) -> bool {
     !text(pod, "/spec/nodeName").is_empty()
 }
 
-/// One of the pods that have a node goes one step on.
-pub async fn kubelet(client: &Client, index: usize, fate: Fate, clock: Timestamp) {
-    let bound: Vec<Value> = pods(client).await.into_iter().filter(is_bound).collect();
-    if !bound.is_empty() {
-        advance(client, &bound[index % bound.len()], fate, clock).await;
-    }
-}
-
-/// One of the pods without a node gets one.
-pub async fn schedule(client: &Client, index: usize) {
-    let waiting: Vec<Value> = pods(client)
-        .await
-        .into_iter()
-        .filter(|pod| !is_bound(pod) && !present(pod, "/metadata/deletionTimestamp"))
-        .collect();
-    if !waiting.is_empty() {
-        bind(client, &waiting[index % waiting.len()], index).await;
+/// One of the pods whose node speaks goes one step on.
+pub async fn kubelet(client: &Client, silent: &Silent, index: usize, fate: Fate, clock: Timestamp) {
+    let nodes: Vec<Value> = items(client, "/api/v1/nodes").await;
+    let speaks = |pod: &Value| {
+        let name = text(pod, "/spec/nodeName");
+        let is_there = nodes.iter().any(|n| text(n, "/metadata/name") == name);
+        is_there && !silent.contains(name)
+    };
+    let near: Vec<Value> = pods(client).await.into_iter().filter(speaks).collect();
+    if !near.is_empty() {
+        advance(client, &near[index % near.len()], fate, clock).await;
     }
 }
 
 /// Everybody does what there is to do. False: nothing was.
 pub async fn work(client: &Client, clock: Timestamp) -> bool {
     let mut moved = speak(client, clock).await;
+    moved |= scheduler::provision(client).await;
     for (index, pod) in pods(client).await.iter().enumerate() {
         moved |= if is_bound(pod) {
             advance(client, pod, Fate::Well, clock).await
         } else {
-            !present(pod, "/metadata/deletionTimestamp") && bind(client, pod, index).await
+            scheduler::place(client, pod, index).await
         };
     }
     moved
 }
 
-/// Nodes that were thought lost say that they are not.
+/// Nodes that are not there come, and those that were thought lost say that they are not.
 async fn speak(client: &Client, clock: Timestamp) -> bool {
     let mut moved = false;
     let at = clock.to_string();
     for name in NODES {
         let path = format!("/api/v1/nodes/{name}");
-        // Before a case begins there are none.
         let Ok(node) = client.send_value(Method::GET, &path, None).await else {
+            register(client, name, &at).await;
+            moved = true;
             continue;
         };
         let mut conditions = list(&node, "/status/conditions").to_vec();
@@ -104,28 +107,15 @@ async fn speak(client: &Client, clock: Timestamp) -> bool {
     moved
 }
 
-async fn bind(client: &Client, pod: &Value, index: usize) -> bool {
-    if !list(pod, "/spec/schedulingGates").is_empty() {
-        return false;
-    }
-    // A pod of a DaemonSet says itself where it belongs.
-    let own = text(
-        pod,
-        "/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms/0/matchFields/0/values/0",
-    );
-    let node = if own.is_empty() {
-        NODES[index % NODES.len()]
-    } else {
-        own
-    };
-    let binding = json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": text(pod, "/metadata/name")},
-        "target": {"kind": "Node", "name": node}});
-    let path = format!("{}/binding", path(pod));
-    let content = Some(("application/json", &binding));
+async fn register(client: &Client, name: &str, at: &str) {
+    let node = json!({"apiVersion": "v1", "kind": "Node",
+        "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name}},
+        "status": {"conditions": [{"type": "Ready", "status": "True", "lastHeartbeatTime": at}]}});
+    let content = Some(("application/json", &node));
     client
-        .send_value(Method::POST, &path, content)
+        .send_value(Method::POST, "/api/v1/nodes", content)
         .await
-        .is_ok()
+        .unwrap();
 }
 
 fn is_ready(pod: &Value) -> bool {
@@ -137,6 +127,9 @@ fn is_ready(pod: &Value) -> bool {
 async fn advance(client: &Client, pod: &Value, fate: Fate, clock: Timestamp) -> bool {
     let phase = text(pod, "/status/phase");
     let over = matches!(phase, "Succeeded" | "Failed");
+    let is_stuck = list(pod, "/spec/containers")
+        .iter()
+        .any(|container| text(container, "/image") == STUCK);
     let may_end = text(pod, "/spec/restartPolicy") != "Always";
     let next = if present(pod, "/metadata/deletionTimestamp") {
         if over || phase == "Pending" {
@@ -159,7 +152,7 @@ async fn advance(client: &Client, pod: &Value, fate: Fate, clock: Timestamp) -> 
             "Running" if may_end => "Succeeded",
             // Its node was thought lost.
             "Running" if !is_ready(pod) => "Running",
-            "Pending" | "" => "Running",
+            "Pending" | "" if !is_stuck => "Running",
             _ => return false,
         }
     };

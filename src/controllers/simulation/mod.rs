@@ -2,21 +2,31 @@
 //!
 //! What comes in: `Step`s, in any order: something a user does, a piece of news, a decision, the answer to a write, the
 //! leader's death (also in the middle of a plan), a node's or the scheduler's work, time. What goes out: a settled
-//! cluster, or where it does not settle. Invariants: after any steps the cluster settles within `ROUNDS_MAX` rounds;
-//! then each kind's `rules` hold, and a new leader that lists everything anew finds nothing to do.
+//! cluster, or where it does not settle and what was done last. Invariants (`settle`): after any steps the cluster
+//! settles within bounded rounds and plans; then each kind's `rules` hold, and a new leader that lists everything anew
+//! writes nothing.
+//!
+//! Every controller has a rule, which a test looks after. Not here: real kubelets and the real
+//! scheduler (`actors` and `scheduler` stand for them), events, and what needs thousands of objects.
 
 #![allow(clippy::unwrap_used)]
 
 mod actors;
 mod converge;
+mod manifests;
+mod metrics;
 mod rules;
+mod scenarios;
+mod scheduler;
+mod settle;
+mod trail;
 mod user;
 
 use super::act::{Outcome, carry_out};
 use super::action::Action;
 use super::runner::{Next, Runner};
 use super::world::heartbeats::Round;
-use super::world::{News, World, streams};
+use super::world::{News, streams};
 use crate::api::{Api, Identity, NodeDoor, User, bootstrap};
 use crate::client::Client;
 use crate::client::recorder::{Recorder, Source};
@@ -28,16 +38,10 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use http::{Request, Response};
 use jiff::{SignedDuration, Timestamp};
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-
-/// Rounds until a cluster must have settled: of a rollout of a few pods, each needs several.
-const ROUNDS_MAX: usize = 100;
-/// For the watches to tell what the API says already.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One thing that happens. Numbers choose among what there is.
 #[derive(Debug, Clone)]
@@ -53,10 +57,16 @@ enum Step {
     Crash(usize),
     Kubelet(usize, actors::Fate),
     Schedule(usize),
+    /// Volumes are made and removed.
+    Provision,
     /// Seconds.
     Advance(u16),
+    /// The wall clock is set, by so many minutes; no time passes.
+    Jump(i32),
     /// A node falls silent, or speaks again.
     Silence(usize, bool),
+    /// Every application uses so much from now on, in thousandths of a processor.
+    Load(u16),
 }
 
 /// No node has a kubelet to talk to.
@@ -77,13 +87,17 @@ struct Simulation {
     runner: Runner,
     news: Vec<super::world::Stream>,
     /// Carried out, and the answers not heard yet.
-    under_way: Vec<((usize, super::world::Key), Outcome)>,
+    under_way: Vec<(settle::WorkKey, Outcome)>,
     clock: Timestamp,
     instant: Instant,
     /// Renewals so far.
     beats: u64,
     /// Nodes that do not renew their leases.
-    silent: BTreeSet<&'static str>,
+    silent: actors::Silent,
+    /// What every application uses.
+    load: u16,
+    /// What was done last, for whoever has to find out why.
+    trail: trail::Trail,
     raft: Raft,
     _directory: tempfile::TempDir,
 }
@@ -138,11 +152,14 @@ impl Simulation {
             clock: Timestamp::now(),
             instant: Instant::now(),
             beats: 0,
-            silent: BTreeSet::new(),
+            silent: actors::Silent::new(),
+            load: 0,
+            trail: trail::Trail::default(),
             client: own,
             raft,
             _directory: directory,
         };
+        user::prepare(&simulation.admin).await;
         simulation.lead().await;
         simulation.settle().await;
         simulation
@@ -175,7 +192,7 @@ impl Simulation {
             }
             Step::Decide => {
                 if let Next::Do(key, plan) = self.runner.next(self.instant, self.clock) {
-                    let outcome = carry_out(&self.client, &self.recorder, plan.actions).await;
+                    let outcome = self.carry_out(&key, plan.actions).await;
                     self.under_way.push((key, outcome));
                 }
             }
@@ -193,10 +210,15 @@ impl Simulation {
                 self.lead().await;
             }
             Step::Kubelet(index, fate) => {
-                actors::kubelet(&self.admin, *index, *fate, self.clock).await;
+                actors::kubelet(&self.admin, &self.silent, *index, *fate, self.clock).await;
             }
-            Step::Schedule(index) => actors::schedule(&self.admin, *index).await,
+            Step::Schedule(index) => scheduler::schedule(&self.admin, *index).await,
+            Step::Provision => {
+                scheduler::provision(&self.admin).await;
+            }
             Step::Advance(seconds) => self.advance(Duration::from_secs((*seconds).into())),
+            Step::Jump(minutes) => self.clock += SignedDuration::from_mins((*minutes).into()),
+            Step::Load(load) => self.load = *load,
             Step::Silence(index, silent) => {
                 let node = actors::NODES[index % actors::NODES.len()];
                 if *silent {
@@ -226,6 +248,21 @@ impl Simulation {
         };
         let changes = self.runner.world.take_in(News::Heartbeats(round));
         self.runner.on_changes(changes, self.instant);
+        self.measure();
+    }
+
+    /// What pods use is heard of.
+    fn measure(&mut self) {
+        let measured = metrics::measured(&self.runner.world, self.load, self.clock);
+        let changes = self.runner.world.take_in(News::Usage(measured));
+        self.runner.on_changes(changes, self.instant);
+    }
+
+    async fn carry_out(&mut self, key: &settle::WorkKey, actions: Vec<Action>) -> Outcome {
+        let told = trail::told(self.runner.name(key.0), &key.1, &actions);
+        let outcome = carry_out(&self.client, &self.recorder, actions).await;
+        self.trail.add(told, &outcome);
+        outcome
     }
 
     /// Takes in a piece of news if there is one by now.
@@ -237,88 +274,5 @@ impl Simulation {
         let changes = self.runner.world.take_in(news);
         self.runner.on_changes(changes, self.instant);
         true
-    }
-
-    /// Until the leader knows all that the API knows.
-    async fn catch_up(&mut self) {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            for index in 0..self.news.len() {
-                while self.hear_news(index).await {}
-            }
-            let mut listed = World::default();
-            for mut stream in streams(&self.client) {
-                listed.take_in(stream.next().await.unwrap());
-            }
-            if listed.versions() == self.runner.world.versions() {
-                return;
-            }
-            assert!(Instant::now() < deadline, "the watches do not catch up");
-        }
-    }
-
-    /// Nobody disturbs any more: everything runs until nothing is left to do.
-    async fn settle(&mut self) {
-        let mut last = String::new();
-        self.silent.clear();
-        for _ in 0..ROUNDS_MAX {
-            while !self.under_way.is_empty() {
-                self.step(&Step::Hear).await;
-            }
-            self.catch_up().await;
-            let mut moved = false;
-            loop {
-                match self.runner.next(self.instant, self.clock) {
-                    Next::Do(key, plan) => {
-                        moved = true;
-                        last = format!(
-                            "{} {:?}: {:?}",
-                            self.runner.name(key.0),
-                            key.1,
-                            plan.actions
-                        );
-                        let outcome = carry_out(&self.client, &self.recorder, plan.actions).await;
-                        self.runner.finish(&key, outcome, self.instant);
-                    }
-                    Next::More => {}
-                    Next::Idle => break,
-                }
-            }
-            moved |= actors::work(&self.admin, self.clock).await;
-            if moved {
-                continue;
-            }
-            match self.runner.wake() {
-                Some(at) if at > self.instant => self.advance(at - self.instant),
-                Some(_) => {}
-                None => return,
-            }
-        }
-        panic!("does not settle; the last plan was {last}");
-    }
-
-    /// A new leader finds nothing to do (it may tell again what the last one told: events are counted in memory),
-    /// and what users asked for is so.
-    async fn check(&mut self) {
-        let before = self.raft.store.revision();
-        self.lead().await;
-        loop {
-            match self.runner.next(self.instant, self.clock) {
-                Next::Do(_, plan)
-                    if (plan.actions.iter())
-                        .all(|action| matches!(action, Action::Tell { .. })) => {}
-                Next::Do(key, plan) => panic!(
-                    "a new leader would still do, as {} for {:?}: {:?}",
-                    self.runner.name(key.0),
-                    key.1,
-                    plan.actions
-                ),
-                Next::More => {}
-                Next::Idle => break,
-            }
-        }
-        assert_eq!(self.raft.store.revision(), before, "something was written");
-        let broken = rules::broken(&self.runner.world);
-        assert!(broken.is_empty(), "{broken:#?}");
     }
 }

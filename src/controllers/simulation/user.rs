@@ -1,173 +1,117 @@
 //! What users do: objects come, change and go.
 
+use super::manifests::{self, MADE, MANIFESTS, NAMES, NAMESPACES};
 use crate::client::Client;
 use crate::object::access::{list, text};
 use http::Method;
 use serde_json::{Value, json};
 
-pub const NAMESPACE: &str = "sim";
-
 /// One thing a user does. Numbers choose among what there is.
 #[derive(Debug, Clone)]
 pub enum Deed {
-    /// Makes one of `MANIFESTS`, by number, under one of a few names.
-    Create(usize, usize),
+    /// Makes one of `MANIFESTS`, by number, under one of a few names, in one of the namespaces.
+    Create(usize, usize, usize),
     /// Changes an object's number of pods, where it has one.
     Scale(usize, u8),
     /// Changes a template, so that pods are replaced.
     Template(usize, u8),
+    /// Suspends or pauses what can be, or goes on with it.
+    Hold(usize, bool),
     /// With one of the propagation policies.
     Delete(usize, usize),
     DeletePod(usize),
+    Evict(usize),
     /// Takes a pod's label away, so that its owner loses it.
     Unlabel(usize),
     /// Marks a node, or frees it.
     Cordon(usize, bool),
+    /// Takes a node out of the cluster.
+    DropNode(usize),
+    /// Deletes the second namespace with all that is in it, or makes it.
+    Namespace(bool),
 }
 
-/// Where an object of each kind is, and how it looks.
-type Manifest = (&'static str, fn(&str) -> Value);
-
-/// One line per kind that a controller acts on.
-const MANIFESTS: &[Manifest] = &[
-    ("/api/v1/namespaces/sim/configmaps", config_map),
-    ("/api/v1/namespaces/sim/secrets", secret),
-    ("/apis/apps/v1/namespaces/sim/deployments", deployment),
-    ("/apis/apps/v1/namespaces/sim/replicasets", replica_set),
-    (
-        "/api/v1/namespaces/sim/replicationcontrollers",
-        replication_controller,
-    ),
-    ("/api/v1/namespaces/sim/services", service),
-    (
-        "/apis/policy/v1/namespaces/sim/poddisruptionbudgets",
-        budget,
-    ),
-    ("/apis/apps/v1/namespaces/sim/statefulsets", stateful_set),
-    ("/apis/apps/v1/namespaces/sim/daemonsets", daemon_set),
-    ("/api/v1/namespaces/sim/serviceaccounts", account),
-    ("/api/v1/namespaces/sim/secrets", token_secret),
-];
-
-const NAMES: &[&str] = &["a", "b"];
-const POLICIES: &[&str] = &["Background", "Foreground", "Orphan"];
-
-fn deployment(name: &str) -> Value {
-    let app = format!("d-{name}");
-    json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name},
-        "spec": {"replicas": 2, "selector": {"matchLabels": {"app": app}}, "template": template(&app, "Always")}})
-}
-
-fn replica_set(name: &str) -> Value {
-    let app = format!("r-{name}");
-    json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": name},
-        "spec": {"replicas": 2, "selector": {"matchLabels": {"app": app}}, "template": template(&app, "Always")}})
-}
-
-fn replication_controller(name: &str) -> Value {
-    let app = format!("c-{name}");
-    json!({"apiVersion": "v1", "kind": "ReplicationController", "metadata": {"name": name},
-        "spec": {"replicas": 2, "selector": {"app": app}, "template": template(&app, "Always")}})
-}
-
-/// Of the pods of a Deployment of the same name.
-fn service(name: &str) -> Value {
-    json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name},
-        "spec": {"selector": {"app": format!("d-{name}")}, "ports": [{"port": 80}]}})
-}
-
-fn budget(name: &str) -> Value {
-    json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": name},
-        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": {"app": format!("d-{name}")}}}})
-}
-
-/// Of two names, one is in order and its claims stay, the other parallel and its claims go.
-fn stateful_set(name: &str) -> Value {
-    let app = format!("s-{name}");
-    let (policy, retention) = match name {
-        "a" => ("OrderedReady", "Retain"),
-        _ => ("Parallel", "Delete"),
-    };
-    json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": name},
-        "spec": {"replicas": 2, "serviceName": name, "podManagementPolicy": policy,
-            "persistentVolumeClaimRetentionPolicy": {"whenDeleted": retention, "whenScaled": retention},
-            "selector": {"matchLabels": {"app": app}}, "template": template(&app, "Always"),
-            "volumeClaimTemplates": [{"metadata": {"name": "v"}, "spec": {"accessModes": ["ReadWriteOnce"],
-                "resources": {"requests": {"storage": "1Mi"}}}}]}})
-}
-
-/// Of two names, one surges.
-fn daemon_set(name: &str) -> Value {
-    let app = format!("n-{name}");
-    let surge = i64::from(name != "a");
-    json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": name},
-        "spec": {"updateStrategy": {"rollingUpdate": {"maxSurge": surge, "maxUnavailable": 1 - surge}},
-            "selector": {"matchLabels": {"app": app}}, "template": template(&app, "Always")}})
-}
-
-fn config_map(_: &str) -> Value {
-    json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": "b"}})
-}
-
-/// It has an owner that never was.
-fn secret(_: &str) -> Value {
-    json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"ownerReferences": [
-        {"apiVersion": "v1", "kind": "ConfigMap", "name": "a", "uid": "00000000-0000-4000-8000-000000000000"}]}})
-}
-
-fn account(_: &str) -> Value {
-    json!({"apiVersion": "v1", "kind": "ServiceAccount"})
-}
-
-/// For the account of its own name, if there is one.
-fn token_secret(name: &str) -> Value {
-    json!({"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/service-account-token",
-        "metadata": {"annotations": {"kubernetes.io/service-account.name": name}}})
-}
-
-/// A template of pods with the label `app: name`; each owner selects its own only.
-pub fn template(name: &str, restart: &str) -> Value {
-    json!({"metadata": {"labels": {"app": name}},
-        "spec": {"restartPolicy": restart, "containers": [{"name": "c", "image": "i:1"}]}})
-}
+const POLICIES: [&str; 3] = ["Background", "Foreground", "Orphan"];
+const JSON: &str = "application/json";
+const MERGE: &str = "application/merge-patch+json";
 
 async fn send(client: &Client, method: Method, path: &str, kind: &str, body: &Value) {
     // A user may be told no: what is asked for may not exist, or may not be changed.
     drop(client.send_value(method, path, Some((kind, body))).await);
 }
 
-/// The nth of all objects that users make: (path, object).
-async fn any(client: &Client, index: usize) -> Option<(String, Value)> {
-    let mut all = Vec::new();
-    for (path, _) in MANIFESTS {
-        let Ok(answer) = client.send_value(Method::GET, path, None).await else {
-            continue;
-        };
-        for object in list(&answer, "/items") {
-            let name = text(object, "/metadata/name");
-            all.push((format!("{path}/{name}"), object.clone()));
+async fn patch(client: &Client, path: &str, patch: &Value) {
+    send(client, Method::PATCH, path, MERGE, patch).await;
+}
+
+async fn items(client: &Client, path: &str) -> Vec<Value> {
+    let answer = client.send_value(Method::GET, path, None).await;
+    answer.map_or_else(|_| Vec::new(), |answer| list(&answer, "/items").to_vec())
+}
+
+/// All objects of the kinds that users make, and of some that controllers make: (path, object).
+async fn all(client: &Client) -> Vec<(String, Value)> {
+    let made = MADE.iter().copied();
+    let own = MANIFESTS.iter().map(|m| (m.group, m.plural));
+    let kinds: Vec<_> = own.chain(made).collect();
+    let mut paths = Vec::new();
+    for namespace in NAMESPACES {
+        for (group, plural) in &kinds {
+            let path = manifests::collection(group, plural, namespace);
+            if !paths.contains(&path) {
+                paths.push(path);
+            }
         }
     }
+    let mut all = Vec::new();
+    for path in paths {
+        for object in items(client, &path).await {
+            let name = text(&object, "/metadata/name");
+            // The cluster's own roles are what controllers may do.
+            if !path.ends_with("/clusterroles") || name.starts_with("sim-") {
+                all.push((format!("{path}/{name}"), object));
+            }
+        }
+    }
+    all
+}
+
+/// The nth of them.
+async fn any(client: &Client, index: usize) -> Option<(String, Value)> {
+    let mut all = all(client).await;
     (!all.is_empty()).then(|| all.swap_remove(index % all.len()))
 }
 
-async fn pod(client: &Client, index: usize) -> Option<String> {
-    let path = format!("/api/v1/namespaces/{NAMESPACE}/pods");
-    let answer = client.send_value(Method::GET, &path, None).await.ok()?;
-    let pods = list(&answer, "/items");
-    let pod = pods.get(index.checked_rem(pods.len())?)?;
-    Some(format!("{path}/{}", text(pod, "/metadata/name")))
+async fn pod(client: &Client, index: usize) -> Option<(String, String)> {
+    let mut pods = Vec::new();
+    for namespace in NAMESPACES {
+        let path = manifests::collection("/api/v1", "pods", namespace);
+        for pod in items(client, &path).await {
+            let name = text(&pod, "/metadata/name").to_owned();
+            pods.push((format!("{path}/{name}"), name));
+        }
+    }
+    (!pods.is_empty()).then(|| pods.swap_remove(index % pods.len()))
+}
+
+/// What makes the object at `path` stand still, or go on.
+fn hold(path: &str, on: bool) -> Option<Value> {
+    let (collection, _) = path.rsplit_once('/')?;
+    let field = match collection.rsplit_once('/')?.1 {
+        "jobs" | "cronjobs" => "suspend",
+        "deployments" => "paused",
+        _ => return None,
+    };
+    Some(json!({"spec": {field: on}}))
 }
 
 pub async fn act(client: &Client, deed: &Deed) {
-    let (json, merge) = ("application/json", "application/merge-patch+json");
     match deed {
-        Deed::Create(kind, name) => {
-            let (path, make) = MANIFESTS[kind % MANIFESTS.len()];
-            let name = NAMES[name % NAMES.len()];
-            let mut object = make(name);
-            object["metadata"]["name"] = name.into();
-            send(client, Method::POST, path, json, &object).await;
+        Deed::Create(kind, name, place) => {
+            let manifest = &MANIFESTS[kind % MANIFESTS.len()];
+            let object = manifest.object(NAMES[name % NAMES.len()]);
+            let path = manifest.path(NAMESPACES[place % NAMESPACES.len()]);
+            send(client, Method::POST, &path, JSON, &object).await;
         }
         Deed::Scale(index, replicas) => {
             if let Some((path, object)) = any(client, *index).await
@@ -175,67 +119,93 @@ pub async fn act(client: &Client, deed: &Deed) {
                     .into_iter()
                     .find(|field| object["spec"][*field].is_number())
             {
-                let patch = json!({"spec": {field: replicas % 4}});
-                send(client, Method::PATCH, &path, merge, &patch).await;
+                let change = json!({"spec": {field: replicas % 4}});
+                patch(client, &path, &change).await;
             }
         }
         Deed::Template(index, version) => {
             if let Some((path, object)) = any(client, *index).await
                 && object["spec"]["template"].is_object()
             {
-                let containers = json!([{"name": "c", "image": format!("i:{}", version % 3)}]);
-                let patch = json!({"spec": {"template": {"spec": {"containers": containers}}}});
-                send(client, Method::PATCH, &path, merge, &patch).await;
+                let containers = json!([manifests::container(version % 3)]);
+                let change = json!({"spec": {"template": {"spec": {"containers": containers}}}});
+                patch(client, &path, &change).await;
+            }
+        }
+        Deed::Hold(index, on) => {
+            if let Some((path, _)) = any(client, *index).await
+                && let Some(change) = hold(&path, *on)
+            {
+                patch(client, &path, &change).await;
             }
         }
         Deed::Delete(index, policy) => {
             if let Some((path, _)) = any(client, *index).await {
                 let options = json!({"propagationPolicy": POLICIES[policy % POLICIES.len()]});
-                send(client, Method::DELETE, &path, json, &options).await;
+                send(client, Method::DELETE, &path, JSON, &options).await;
             }
         }
         Deed::DeletePod(index) => {
-            if let Some(path) = pod(client, *index).await {
-                send(client, Method::DELETE, &path, json, &json!({})).await;
+            if let Some((path, _)) = pod(client, *index).await {
+                send(client, Method::DELETE, &path, JSON, &json!({})).await;
+            }
+        }
+        Deed::Evict(index) => {
+            if let Some((path, name)) = pod(client, *index).await {
+                let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}});
+                let path = format!("{path}/eviction");
+                send(client, Method::POST, &path, JSON, &eviction).await;
             }
         }
         Deed::Unlabel(index) => {
-            if let Some(path) = pod(client, *index).await {
-                let patch = json!({"metadata": {"labels": {"app": null}}});
-                send(client, Method::PATCH, &path, merge, &patch).await;
+            if let Some((path, _)) = pod(client, *index).await {
+                patch(
+                    client,
+                    &path,
+                    &json!({"metadata": {"labels": {"app": null}}}),
+                )
+                .await;
             }
         }
         Deed::Cordon(index, on) => {
-            let nodes = super::actors::NODES;
-            let path = format!("/api/v1/nodes/{}", nodes[index % nodes.len()]);
-            let patch = json!({"spec": {"unschedulable": on}});
-            send(client, Method::PATCH, &path, merge, &patch).await;
+            let change = json!({"spec": {"unschedulable": on}});
+            patch(client, &node(*index), &change).await;
+        }
+        Deed::DropNode(index) => {
+            send(client, Method::DELETE, &node(*index), JSON, &json!({})).await;
+        }
+        Deed::Namespace(true) => make(client, NAMESPACES[1]).await,
+        Deed::Namespace(false) => {
+            let path = format!("/api/v1/namespaces/{}", NAMESPACES[1]);
+            send(client, Method::DELETE, &path, JSON, &json!({})).await;
         }
     }
 }
 
-/// The namespace and the nodes that everything happens in.
+fn node(index: usize) -> String {
+    let nodes = super::actors::NODES;
+    format!("/api/v1/nodes/{}", nodes[index % nodes.len()])
+}
+
+async fn make(client: &Client, namespace: &str) {
+    let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
+    send(client, Method::POST, "/api/v1/namespaces", JSON, &object).await;
+}
+
+/// The namespaces that everything happens in.
 pub async fn prepare(client: &Client) {
-    let namespace =
-        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
-    send(
-        client,
-        Method::POST,
-        "/api/v1/namespaces",
-        "application/json",
-        &namespace,
-    )
-    .await;
-    for name in super::actors::NODES {
-        let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name},
-            "status": {"conditions": [{"type": "Ready", "status": "True"}]}});
-        send(
-            client,
-            Method::POST,
-            "/api/v1/nodes",
-            "application/json",
-            &node,
-        )
-        .await;
+    for namespace in NAMESPACES {
+        make(client, namespace).await;
+    }
+}
+
+/// Nothing is begun any more because of the time: what runs each minute would never be done.
+pub async fn calm(client: &Client) {
+    for namespace in NAMESPACES {
+        let path = manifests::collection("/apis/batch/v1", "cronjobs", namespace);
+        for object in items(client, &path).await {
+            let path = format!("{path}/{}", text(&object, "/metadata/name"));
+            patch(client, &path, &json!({"spec": {"suspend": true}})).await;
+        }
     }
 }

@@ -11,6 +11,8 @@ mod identity;
 mod plan;
 mod pods;
 mod status;
+#[cfg(test)]
+mod tests;
 mod update;
 
 use super::action::Plan;

@@ -68,13 +68,14 @@ async fn discover(client: &Client) -> Vec<Arc<Resource>> {
 }
 
 impl Feed {
-    /// Of every kind there is a table for.
+    /// Of every kind there is a table for, and what is asked for again and again.
     pub fn new(client: &Client) -> Feed {
+        let asked = [
+            super::usage::stream(client),
+            super::heartbeats::rounds(client),
+        ];
         Feed {
-            streams: super::streams(client)
-                .into_iter()
-                .chain([super::heartbeats::rounds(client)])
-                .collect(),
+            streams: super::streams(client).into_iter().chain(asked).collect(),
         }
     }
 

@@ -140,11 +140,10 @@ macro_rules! world {
             }
         }
 
-        /// A list and watch of each kind.
+        /// A list and watch of each kind, the one of relations last.
         pub fn streams(client: &crate::client::Client) -> Vec<feed::Stream> {
             vec![
                 $(feed::stream(client, $scope, News::$variant),)*
-                usage::stream(client),
                 feed::relations(client),
             ]
         }

@@ -22,7 +22,7 @@ pub use message::binary;
 pub use pressure::{Pressure, admit};
 pub use run::{Manager, Parts};
 pub use settings::{Flags, ImageGc, Reserved, Settings};
-pub use threshold::{Signal, parse_duration_ms};
+pub use threshold::Signal;
 
 /// The order to a pod's worker to give its pod up.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,8 +1,7 @@
 //! What the node keeps back and when it gives pods up: the board's profile, overridden by the command line.
 
-use super::threshold::{
-    Signal, Threshold, parse_duration_ms, parse_hard, parse_reclaims, parse_soft,
-};
+use super::threshold::{Signal, Threshold, parse_hard, parse_reclaims, parse_soft};
+use crate::object::duration::parse_span_ms;
 use crate::object::quantity::Quantity;
 use crate::profile::Profile;
 
@@ -98,7 +97,7 @@ impl Settings {
             low_percent: flags
                 .image_gc_low_threshold
                 .unwrap_or(own.image_gc_low_percent),
-            age_min_ms: parse_duration_ms(&age).map_err(at("minimum-image-ttl-duration"))?,
+            age_min_ms: parse_span_ms(&age).map_err(at("minimum-image-ttl-duration"))?,
         };
         if image_gc.high_percent > 100 || image_gc.low_percent >= image_gc.high_percent {
             return Err(format!(
@@ -115,7 +114,7 @@ impl Settings {
         }
         Ok(Settings {
             thresholds,
-            pressure_transition_ms: parse_duration_ms(&transition)
+            pressure_transition_ms: parse_span_ms(&transition)
                 .map_err(at("eviction-pressure-transition-period"))?,
             pod_grace_s_max: flags.eviction_max_pod_grace_period.unwrap_or(0).max(0),
             reserved: Reserved {

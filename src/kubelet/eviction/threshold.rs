@@ -1,5 +1,6 @@
 //! Signals and thresholds, as `--eviction-hard` writes them: `memory.available<100Mi,nodefs.available<10%`.
 
+use crate::object::duration::parse_span_ms;
 use crate::object::quantity::Quantity;
 use std::fmt;
 
@@ -159,7 +160,7 @@ pub fn parse_soft(text: &str, graces: &str) -> Result<Vec<Threshold>, String> {
     let mut known = Vec::new();
     for statement in statements(graces, '=') {
         let (signal, value) = statement?;
-        known.push((signal, parse_duration_ms(value)?));
+        known.push((signal, parse_span_ms(value)?));
     }
     for threshold in &mut list {
         let grace = known.iter().find(|(signal, _)| *signal == threshold.signal);
@@ -184,40 +185,6 @@ pub fn parse_reclaims(text: &str, thresholds: &mut [Threshold]) -> Result<(), St
         }
     }
     Ok(())
-}
-
-/// Durations as Go writes them: `90s`, `1m30s`, `2h`, `500ms`.
-pub fn parse_duration_ms(text: &str) -> Result<i64, String> {
-    let wrong = || format!("{text:?} is no duration such as 30s, 1m30s or 2h");
-    let mut rest = text;
-    let mut total_ms: i64 = 0;
-    if rest.is_empty() {
-        return Err(wrong());
-    }
-    if rest == "0" {
-        return Ok(0);
-    }
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
-        let number: i64 = rest[..digits].parse().map_err(|_| wrong())?;
-        rest = &rest[digits..];
-        let letters = rest
-            .find(|c: char| c.is_ascii_digit())
-            .unwrap_or(rest.len());
-        let unit_ms = match &rest[..letters] {
-            "ms" => 1,
-            "s" => 1000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            _ => return Err(wrong()),
-        };
-        rest = &rest[letters..];
-        total_ms = number
-            .checked_mul(unit_ms)
-            .and_then(|part| part.checked_add(total_ms))
-            .ok_or_else(wrong)?;
-    }
-    Ok(total_ms)
 }
 
 #[cfg(test)]
@@ -265,26 +232,6 @@ mod tests {
             let _ = parse_hard(&text);
             let _ = parse_soft(&text, &text);
             let _ = parse_reclaims(&text, &mut []);
-            let _ = parse_duration_ms(&text);
-        }
-    }
-
-    #[test]
-    fn durations() {
-        for (text, expected) in [
-            ("30s", Some(30_000)),
-            ("1m30s", Some(90_000)),
-            ("2h", Some(7_200_000)),
-            ("250ms", Some(250)),
-            ("0", Some(0)),
-            ("0s", Some(0)),
-            ("", None),
-            ("5", None),
-            ("5d", None),
-            ("-5s", None),
-            ("99999999999999999h", None),
-        ] {
-            assert_eq!(parse_duration_ms(text).ok(), expected, "{text}");
         }
     }
 }

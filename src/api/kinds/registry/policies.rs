@@ -43,6 +43,7 @@ pub static KINDS: &[Kind] = &[
     )
     .short(&["quota"])
     .parts(&[Subresource::Status])
+    .tells_deleted()
     .columns(table::RESOURCE_QUOTA),
     Kind::new(
         "autoscaling",
@@ -155,7 +156,8 @@ pub static KINDS: &[Kind] = &[
         &csi::Csi,
         check::<storage::CSIDriver>,
     )
-    .cluster_wide(),
+    .cluster_wide()
+    .tells_deleted(),
     Kind::new(
         "storage.k8s.io",
         "CSINode",
@@ -163,7 +165,8 @@ pub static KINDS: &[Kind] = &[
         &csi::Csi,
         check::<storage::CSINode>,
     )
-    .cluster_wide(),
+    .cluster_wide()
+    .tells_deleted(),
     Kind::new(
         "storage.k8s.io",
         "CSIStorageCapacity",
@@ -178,5 +181,6 @@ pub static KINDS: &[Kind] = &[
         &csi::Csi,
         check::<storage::VolumeAttachment>,
     )
-    .cluster_wide(),
+    .cluster_wide()
+    .tells_deleted(),
 ];

@@ -91,6 +91,7 @@ pub static KINDS: &[Kind] = &[
         &Workload::PodTemplate,
         check::<v1::PodTemplate>,
     )
+    .tells_deleted()
     .columns(table::POD_TEMPLATE),
     Kind::new(
         "",

@@ -42,6 +42,18 @@ impl Workload {
     fn has_status(self) -> bool {
         !matches!(self, Workload::Revision | Workload::PodTemplate)
     }
+
+    /// The status before a controller has looked: what the kind's status always has, as typed clients expect it.
+    fn first_status(self) -> Value {
+        match self {
+            Workload::ReplicaSet | Workload::ReplicationController => json!({"replicas": 0}),
+            Workload::StatefulSet => json!({"replicas": 0, "availableReplicas": 0}),
+            Workload::DaemonSet => json!({
+                "currentNumberScheduled": 0, "desiredNumberScheduled": 0, "numberMisscheduled": 0, "numberReady": 0,
+            }),
+            _ => json!({}),
+        }
+    }
 }
 
 impl Strategy for Workload {
@@ -58,7 +70,7 @@ impl Strategy for Workload {
         if !self.has_status() {
             return;
         }
-        put(object, "status", json!({}));
+        put(object, "status", self.first_status());
         if let Some(metadata) = object.get_mut("metadata") {
             put(metadata, "generation", 1.into());
         }
@@ -106,5 +118,32 @@ impl Strategy for Workload {
         let mut errors = metadata::validate_update(old, object);
         errors.extend(validate::update(*self, old, object));
         errors
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use k8s_openapi::api::apps::v1::{DaemonSetStatus, ReplicaSetStatus, StatefulSetStatus};
+
+    #[test]
+    fn a_new_object_has_what_its_status_always_has() {
+        let first = |kind: Workload| {
+            let mut object =
+                json!({"metadata": {"name": "a"}, "spec": {}, "status": {"replicas": 7}});
+            kind.prepare_create(&mut object);
+            object["status"].take()
+        };
+        let set = serde_json::to_value(ReplicaSetStatus::default()).unwrap();
+        assert_eq!(first(Workload::ReplicaSet), set);
+        assert_eq!(first(Workload::ReplicationController), set);
+        let daemons = serde_json::to_value(DaemonSetStatus::default()).unwrap();
+        assert_eq!(first(Workload::DaemonSet), daemons);
+        let mut stateful = serde_json::to_value(StatefulSetStatus::default()).unwrap();
+        // Upstream's Go always writes it, though its schema does not require it.
+        stateful["availableReplicas"] = 0.into();
+        assert_eq!(first(Workload::StatefulSet), stateful);
+        assert_eq!(first(Workload::Deployment), json!({}));
     }
 }

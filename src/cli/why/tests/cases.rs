@@ -115,6 +115,19 @@ fn workloads_short_of_pods_are_explained() {
 }
 
 #[test]
+fn a_first_revision_is_not_told_to_go_back() {
+    for (revision, back) in [("1", false), ("2", true)] {
+        let patch = json!({
+            "metadata": {"annotations": {"deployment.kubernetes.io/revision": revision}},
+            "status": {"conditions": [{"type": "Progressing", "status": "False"}]},
+        });
+        let causes = workloads::deployment(&case("deployment", patch));
+        let text = whole("", &causes, Vec::new());
+        assert_eq!(text.contains("rollout undo"), back, "{text}");
+    }
+}
+
+#[test]
 fn jobs_and_cron_jobs_are_explained() {
     let failed = |reason: &str| {
         let patch = json!({"spec": {"backoffLimit": 2, "activeDeadlineSeconds": 9}, "status": {"failed": 3, "conditions": [condition("Failed", reason, "m")]}});

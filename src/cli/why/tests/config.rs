@@ -3,6 +3,13 @@
 use super::*;
 
 pub fn situations() -> Vec<Situation> {
+    let without_class = |mut facts: Facts| {
+        for reference in &mut facts.references {
+            let message = "storageclass.storage.k8s.io \"slow\" not found";
+            reference.events = vec![event("ProvisioningFailed", message)];
+        }
+        facts
+    };
     let env = |field: &str| {
         let mut pod = waiting("CreateContainerConfigError", "x");
         pod["spec"]["containers"][0]["env"] =
@@ -23,7 +30,7 @@ pub fn situations() -> Vec<Situation> {
             found(env("configMapKeyRef"), Kind::ConfigMap, &Lookup::Missing),
             &[
                 "configmap \"settings\" does not exist in namespace shop",
-                "kubectl -n shop create configmap settings",
+                "coracle -n shop create configmap settings",
             ],
         ),
         (
@@ -99,6 +106,17 @@ pub fn situations() -> Vec<Situation> {
                 "storage class \"slow\"",
                 "describe pvc data",
             ],
+        ),
+        (
+            "claim of a class that is not there",
+            without_class(found(
+                claim(),
+                Kind::Claim,
+                &Lookup::There(
+                    json!({"spec": {"storageClassName": "slow"}, "status": {"phase": "Pending"}}),
+                ),
+            )),
+            &["the storage class \"slow\" does not exist"],
         ),
         (
             "lost claim",

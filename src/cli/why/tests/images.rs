@@ -14,7 +14,7 @@ pub fn situations() -> Vec<Situation> {
             )),
             &[
                 "has no a/app with the tag or digest 1",
-                "kubectl -n shop set image pod/web app=<image>",
+                "coracle -n shop set image pod/web app=<image>",
             ],
         ),
         (

@@ -9,7 +9,10 @@ pub fn situations() -> Vec<Situation> {
         (
             "too large",
             facts(big),
-            &["it asks for 8000m of cpu, more than any node has at all (2000m)"],
+            &[
+                "it asks for 8 of cpu, more than any node has at all (2)",
+                "--sort-by=cpu",
+            ],
         ),
         (
             "taken",
