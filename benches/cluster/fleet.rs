@@ -104,15 +104,13 @@ async fn heart(client: kube::Client, number: usize, count: usize) {
     tokio::time::sleep(RENEWAL * number as u32 / count as u32).await;
     let mut held = None;
     loop {
-        let mut lease: Lease = match held.take() {
-            Some(lease) => lease,
-            None => match leases.get(&name).await {
-                Ok(lease) => lease,
-                Err(_) => {
-                    tokio::time::sleep(Duration::from_millis(500)).await;
-                    continue;
-                }
-            },
+        let known = match held.take() {
+            Some(lease) => Some(lease),
+            None => leases.get(&name).await.ok(),
+        };
+        let Some(mut lease) = known else {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            continue;
         };
         beat(&mut lease);
         held = leases
