@@ -104,15 +104,13 @@ async fn heart(client: kube::Client, number: usize, count: usize) {
     tokio::time::sleep(RENEWAL * number as u32 / count as u32).await;
     let mut held = None;
     loop {
-        let mut lease: Lease = match held.take() {
-            Some(lease) => lease,
-            None => match leases.get(&name).await {
-                Ok(lease) => lease,
-                Err(_) => {
-                    tokio::time::sleep(Duration::from_millis(500)).await;
-                    continue;
-                }
-            },
+        let known = match held.take() {
+            Some(lease) => Some(lease),
+            None => leases.get(&name).await.ok(),
+        };
+        let Some(mut lease) = known else {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            continue;
         };
         beat(&mut lease);
         held = leases
@@ -181,28 +179,33 @@ async fn kubelet(client: kube::Client, number: usize) {
     }
 }
 
-/// Errors are left: the next list tells of the pod again.
+/// As a kubelet does, it tries again: a connection may end as it is used.
 async fn tell(client: kube::Client, pod: Pod, what: Told, address: String) {
+    const TRIES_MAX: u32 = 10;
+    const PAUSE: Duration = Duration::from_millis(500);
     let namespace = pod.metadata.namespace.clone().unwrap_or_default();
     let name = pod.metadata.name.clone().unwrap_or_default();
     let pods: Api<Pod> = Api::namespaced(client, &namespace);
-    let result = match what {
-        Told::Gone => {
-            let now = DeleteParams::default().grace_period(0);
-            pods.delete(&name, &now).await.map(drop)
+    for _ in 0..TRIES_MAX {
+        let result = match what {
+            Told::Gone => {
+                let now = DeleteParams::default().grace_period(0);
+                pods.delete(&name, &now).await.map(drop)
+            }
+            Told::Running => {
+                let patch = Patch::Merge(running(&pod, &address));
+                let parameters = PatchParams::default();
+                pods.patch_status(&name, &parameters, &patch)
+                    .await
+                    .map(drop)
+            }
+        };
+        match result {
+            Ok(()) => return,
+            Err(kube::Error::Api(status)) if status.code == 404 => return,
+            Err(error) => eprintln!("simulated kubelet, {namespace}/{name}: {error}"),
         }
-        Told::Running => {
-            let patch = Patch::Merge(running(&pod, &address));
-            let parameters = PatchParams::default();
-            pods.patch_status(&name, &parameters, &patch)
-                .await
-                .map(drop)
-        }
-    };
-    if let Err(error) = result
-        && !matches!(&error, kube::Error::Api(status) if status.code == 404)
-    {
-        eprintln!("simulated kubelet, {namespace}/{name}: {error}");
+        tokio::time::sleep(PAUSE).await;
     }
 }
 

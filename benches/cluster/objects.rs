@@ -200,7 +200,10 @@ pub async fn stored(client: &kube::Client) -> Stored {
                 stored.versions.insert(key, version.to_owned());
                 stored.bytes += item.to_string().len();
             }
-            next = metadata["continue"].as_str().unwrap_or_default().to_owned();
+            metadata["continue"]
+                .as_str()
+                .unwrap_or_default()
+                .clone_into(&mut next);
             if next.is_empty() {
                 break;
             }

@@ -17,7 +17,7 @@ pub fn keep_small() {
     }
 }
 
-/// Gives back what the start needed and the running node does not.
+/// Gives back what is free in the middle of the heap, too.
 #[cfg(target_env = "gnu")]
 pub fn give_back() {
     // SAFETY: takes a number only; glibc locks its arenas itself.
@@ -26,9 +26,43 @@ pub fn give_back() {
     }
 }
 
+/// Gives back what bursts of work leave behind (a thousand pods that came and went, a long list), once the node has
+/// worked: a node that idles is not looked through again and again. Never ends.
+#[cfg(target_env = "gnu")]
+pub async fn keep_giving_back() {
+    use std::time::Duration;
+    /// Between two looks at what the node has worked.
+    const PERIOD: Duration = Duration::from_secs(30);
+    /// Processor time that is worth looking through the heap, which takes some milliseconds.
+    const WORK_SECONDS_MIN: i64 = 1;
+    let mut given_at = worked_seconds();
+    loop {
+        tokio::time::sleep(PERIOD).await;
+        if worked_seconds() - given_at >= WORK_SECONDS_MIN {
+            give_back();
+            given_at = worked_seconds();
+        }
+    }
+}
+
+/// Processor time of this process.
+#[cfg(target_env = "gnu")]
+fn worked_seconds() -> i64 {
+    use nix::sys::resource::{UsageWho, getrusage};
+    // Asking for oneself cannot fail; without an answer nothing is given back.
+    getrusage(UsageWho::RUSAGE_SELF).map_or(0, |usage| {
+        usage.user_time().tv_sec() + usage.system_time().tv_sec()
+    })
+}
+
 /// Other C libraries keep no such reserves.
 #[cfg(not(target_env = "gnu"))]
 pub fn keep_small() {}
 
 #[cfg(not(target_env = "gnu"))]
 pub fn give_back() {}
+
+#[cfg(not(target_env = "gnu"))]
+pub async fn keep_giving_back() {
+    std::future::pending().await
+}

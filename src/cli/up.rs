@@ -97,7 +97,10 @@ async fn serve(config: NodeConfig) -> Result<(), anyhow::Error> {
     tracing::info!(node = name, "the node is up");
     heap::give_back();
     eprintln!("To use it: export KUBECONFIG={}", node.kubeconfig.display());
-    stop.wait().await;
+    tokio::select! {
+        () = stop.wait() => {}
+        () = heap::keep_giving_back() => {}
+    }
     tracing::info!("stopping; containers keep running");
     tokio::select! {
         () = node.stop() => {}

@@ -1,6 +1,6 @@
 //! Answers read whole, never past a bound.
 
-use super::ClientError;
+use super::{ClientError, place};
 use axum::body::Body;
 use bytes::Bytes;
 use http::Response;
@@ -32,9 +32,10 @@ pub async fn read_value(response: Response<Body>) -> Result<Value, ClientError> 
 
 /// Decodes JSON; the error names the field.
 pub(super) fn decode<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, ClientError> {
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    serde_path_to_error::deserialize(&mut deserializer)
-        .map_err(|cause| ClientError::Decode(cause.to_string()))
+    serde_json::from_slice(bytes).map_err(|cause| {
+        let end = place::offset(bytes, cause.line(), cause.column());
+        ClientError::Decode(format!("{}: {cause}", place::way_to(bytes, end)))
+    })
 }
 
 /// Turns an answer of 400 and above into an error. A body that is no `Status` (a proxy's page, plain

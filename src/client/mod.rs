@@ -18,6 +18,7 @@ mod back_off;
 mod body;
 mod lines;
 mod path;
+mod place;
 mod token;
 mod typed;
 
