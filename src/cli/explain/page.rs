@@ -1,6 +1,6 @@
 //! A kind or a field of it, explained in kubectl's form.
 
-use super::schema::{Document, Field, type_name};
+use super::schema::{Document, Field};
 use crate::object::access::list;
 use serde_json::Value;
 use std::fmt::Write;
@@ -25,7 +25,6 @@ pub fn page(document: &Document, subject: &Subject<'_>, recursive: bool) -> Resu
         .kind(subject.group, subject.version, subject.kind)
         .ok_or_else(|| format!("the server describes no fields of {}", subject.kind))?;
     let mut property = root;
-    let mut required = false;
     for name in subject.path {
         let field = document
             .fields(property)
@@ -33,7 +32,6 @@ pub fn page(document: &Document, subject: &Subject<'_>, recursive: bool) -> Resu
             .find(|field| field.name == name)
             .ok_or_else(|| format!("field \"{name}\" does not exist"))?;
         property = field.property;
-        required = field.required;
     }
     let mut out = String::new();
     // Writing into a String cannot fail.
@@ -43,8 +41,7 @@ pub fn page(document: &Document, subject: &Subject<'_>, recursive: bool) -> Resu
     let _ = writeln!(out, "KIND:       {}", subject.kind);
     let _ = writeln!(out, "VERSION:    {}\n", subject.version);
     if let Some(name) = subject.path.last() {
-        let star = if required { " -required-" } else { "" };
-        let _ = writeln!(out, "FIELD: {name} <{}>{star}", type_name(property));
+        let _ = writeln!(out, "FIELD: {name} <{}>", document.type_name(property));
         let values = enumeration(document, property);
         if !values.is_empty() {
             let _ = writeln!(out, "ENUM:\n    {}", values.join("\n    "));
@@ -78,7 +75,7 @@ fn line(document: &Document, field: Field<'_>, depth: usize, out: &mut String) {
         "{}{}\t<{}>{star}",
         "  ".repeat(depth),
         field.name,
-        type_name(field.property)
+        document.type_name(field.property)
     );
     let values = enumeration(document, field.property);
     if !values.is_empty() {
@@ -183,7 +180,7 @@ mod tests {
         );
         assert_eq!(
             explain("spec.containers", false).unwrap(),
-            "KIND:       Pod\nVERSION:    v1\n\nFIELD: containers <[]Container> -required-\n\nDESCRIPTION:\n    <empty>\n\nFIELDS:\n  name\t<string> -required-\n    <no description>\n\n\n"
+            "KIND:       Pod\nVERSION:    v1\n\nFIELD: containers <[]Container>\n\nDESCRIPTION:\n    <empty>\n\nFIELDS:\n  name\t<string> -required-\n    <no description>\n\n\n"
         );
         assert!(
             explain("spec.boats", false)

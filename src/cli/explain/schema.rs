@@ -78,6 +78,38 @@ impl Document {
         fields
     }
 
+    /// A property's type as kubectl names it: `string`, `[]Container`, `map[string]string`.
+    pub fn type_name(&self, property: &Value) -> String {
+        self.named(property, REFERENCES_MAX)
+    }
+
+    fn named(&self, property: &Value, depth: usize) -> String {
+        if let Some(name) = reference(property) {
+            // A name for a plain value (Time) is not told, its type is.
+            let plain = text(self.resolve(property), "/type");
+            if !matches!(plain, "" | "object") {
+                return plain.to_owned();
+            }
+            return name.rsplit('.').next().unwrap_or(name).to_owned();
+        }
+        if depth == 0 {
+            return "Object".to_owned();
+        }
+        if let Some(items) = property.get("items") {
+            return format!("[]{}", self.named(items, depth - 1));
+        }
+        match property.get("additionalProperties") {
+            Some(values) if values.is_object() => {
+                return format!("map[string]{}", self.named(values, depth - 1));
+            }
+            _ => {}
+        }
+        match text(property, "/type") {
+            "" | "object" => "Object".to_owned(),
+            name => name.to_owned(),
+        }
+    }
+
     /// What is said of a property: by itself, else by what it refers to.
     pub fn description<'a>(&'a self, property: &'a Value) -> &'a str {
         match text(property, "/description") {
@@ -93,33 +125,6 @@ fn reference(schema: &Value) -> Option<&str> {
         .get("$ref")
         .or_else(|| schema.pointer("/allOf/0/$ref"));
     direct?.as_str()?.strip_prefix("#/components/schemas/")
-}
-
-/// A property's type as kubectl names it: `string`, `[]Container`, `map[string]string`.
-pub fn type_name(property: &Value) -> String {
-    named(property, REFERENCES_MAX)
-}
-
-fn named(property: &Value, depth: usize) -> String {
-    if let Some(name) = reference(property) {
-        return name.rsplit('.').next().unwrap_or(name).to_owned();
-    }
-    if depth == 0 {
-        return "Object".to_owned();
-    }
-    if let Some(items) = property.get("items") {
-        return format!("[]{}", named(items, depth - 1));
-    }
-    match property.get("additionalProperties") {
-        Some(values) if values.is_object() => {
-            return format!("map[string]{}", named(values, depth - 1));
-        }
-        _ => {}
-    }
-    match text(property, "/type") {
-        "" | "object" => "Object".to_owned(),
-        name => name.to_owned(),
-    }
 }
 
 #[cfg(test)]
@@ -157,7 +162,11 @@ pub mod tests {
                 .iter()
                 .map(|field| {
                     let star = if field.required { "*" } else { "" };
-                    format!("{}{star} {}", field.name, type_name(field.property))
+                    format!(
+                        "{}{star} {}",
+                        field.name,
+                        document.type_name(field.property)
+                    )
                 })
                 .collect()
         };
