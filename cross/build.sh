@@ -33,7 +33,9 @@ if ! rustup target add "$target" 2>/dev/null; then
   build_std=(-Zbuild-std=std,panic_abort)
 fi
 
-cargo zigbuild --locked --profile board --bin coracle --target "$target" "${build_std[@]}"
+# A panic ends the process: tables for unwinding would be a tenth of the file.
+cargo zigbuild --locked --profile board --bin coracle --target "$target" "${build_std[@]}" \
+  --config "target.$target.rustflags = ['-Cforce-unwind-tables=no']"
 mkdir -p dist
 cp "target/$target/board/coracle" "dist/coracle-$arch"
 ls -l "dist/coracle-$arch"
