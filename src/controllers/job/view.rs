@@ -76,9 +76,8 @@ impl<'a> View<'a> {
             let all = self.pods.iter();
             all.filter(|pod| pods::is_tracked(pod) && has_place(pod))
         };
-        let succeeded = fresh().filter(|pod| {
-            pods::has_succeeded(pod) && !self.uncounted_succeeded.contains(pods::uid(pod))
-        });
+        let succeeded = fresh()
+            .filter(|pod| self.succeeds(pod) && !self.uncounted_succeeded.contains(pods::uid(pod)));
         let failed = fresh().filter(|pod| {
             pods::has_failed(spec, pod)
                 && !self.uncounted_failed.contains(pods::uid(pod))
@@ -91,6 +90,11 @@ impl<'a> View<'a> {
         let (succeeded, failed) = (succeeded.count(), failed.count());
         self.succeeded = sum(status.succeeded, self.uncounted_succeeded.len(), succeeded);
         self.failed = sum(status.failed, self.uncounted_failed.len(), failed);
+    }
+
+    /// One that was deleted, is written down as failed and ends well after all stays a failure: it counts once.
+    fn succeeds(&self, pod: &PodView) -> bool {
+        pods::has_succeeded(pod) && !self.uncounted_failed.contains(pods::uid(pod))
     }
 
     fn count_indexes(&mut self) {
@@ -106,7 +110,9 @@ impl<'a> View<'a> {
             let all = all.filter(|pod| pods::is_tracked(pod) && is_one(pod));
             Indexes::of(all.filter_map(|pod| pods::valid_index(spec, pod)))
         };
-        self.succeeded_indexes = self.counted_indexes.union(&fresh(&pods::has_succeeded));
+        self.succeeded_indexes = self
+            .counted_indexes
+            .union(&fresh(&|pod| self.succeeds(pod)));
         self.succeeded = self.succeeded_indexes.count();
         if let Some(limit) = spec.fields.backoff_limit_per_index {
             let fails_index = |pod: &PodView| {
