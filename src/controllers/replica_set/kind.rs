@@ -7,6 +7,7 @@ use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetSpec, ReplicaSetStatus};
 use k8s_openapi::api::core::v1::ReplicationController;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use serde::Deserialize;
+use std::borrow::Cow;
 
 /// Controllers of the two kinds.
 pub type Sets = super::Replicas<Folded<ReplicaSet>>;
@@ -21,6 +22,8 @@ pub trait Replicated: Watched + Resource<Scope = NamespaceResourceScope> {
     fn table(world: &World) -> &Table<Self>;
     /// The object, if the change is one of this kind.
     fn changed(change: &Change) -> Option<Key>;
+    /// Of its pods. Asked of every set for each pod without an owner, so nothing is decoded for it.
+    fn selector(&self) -> Cow<'_, LabelSelector>;
     /// As a ReplicaSet.
     fn view(&self) -> ReplicaSet;
 }
@@ -38,6 +41,10 @@ impl Replicated for Folded<ReplicaSet> {
             Change::ReplicaSet(diff) => diff.key(),
             _ => None,
         }
+    }
+
+    fn selector(&self) -> Cow<'_, LabelSelector> {
+        Cow::Borrowed(&self.spec.selector)
     }
 
     fn view(&self) -> ReplicaSet {
@@ -60,15 +67,20 @@ impl Replicated for ReplicationController {
         }
     }
 
+    fn selector(&self) -> Cow<'_, LabelSelector> {
+        Cow::Owned(LabelSelector {
+            match_labels: self.spec.as_ref().and_then(|spec| spec.selector.clone()),
+            ..LabelSelector::default()
+        })
+    }
+
     fn view(&self) -> ReplicaSet {
+        let selector = self.selector().into_owned();
         let spec = self.spec.clone().unwrap_or_default();
         let spec = ReplicaSetSpec {
             min_ready_seconds: spec.min_ready_seconds,
             replicas: spec.replicas,
-            selector: LabelSelector {
-                match_labels: spec.selector,
-                ..LabelSelector::default()
-            },
+            selector,
             template: spec.template,
         };
         // Field by field the same.

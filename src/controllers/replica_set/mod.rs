@@ -65,8 +65,7 @@ fn of_pod<K: Replicated>(world: &World, diff: &Diff<PodView>) -> Vec<Key> {
     }
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
     for object in K::table(world).in_namespace(namespace) {
-        let set = K::view(object);
-        let fits = owners::selector(&set.spec.selector);
+        let fits = owners::selector(&object.selector());
         if fits.is_some_and(|s| !s.is_empty() && s.matches(pod.labels())) {
             keys.push(super::world::key(object.metadata()));
         }
