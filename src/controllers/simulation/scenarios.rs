@@ -21,13 +21,17 @@ fn create(plural: &str, prefix: &str, name: usize) -> Step {
     Step::User(Deed::Create(kind(plural, prefix), name, 0))
 }
 
-fn one_after_the_other(scenario: impl AsyncFnOnce(Simulation)) {
+/// Then the cluster settles, and all that must hold in the end does.
+fn one_after_the_other(scenario: impl AsyncFnOnce(&mut Simulation)) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
     runtime.block_on(async {
-        scenario(Simulation::new().await).await;
+        let mut simulation = Simulation::new().await;
+        scenario(&mut simulation).await;
+        simulation.settle().await;
+        simulation.check().await;
     });
 }
 
@@ -74,24 +78,22 @@ async fn pass(simulation: &mut Simulation, rounds: usize) {
 
 #[test]
 fn pods_of_a_node_that_is_gone_go() {
-    one_after_the_other(async |mut simulation| {
+    one_after_the_other(async |simulation| {
         simulation.step(&create("replicasets", "", 0)).await;
         simulation.settle().await;
         for index in 0..3 {
             simulation.step(&Step::User(Deed::DropNode(index))).await;
         }
-        pass(&mut simulation, 8).await;
+        pass(simulation, 8).await;
         let bound = simulation.runner.world.pods.iter();
         let bound = bound.filter(|pod| pod.spec.node_name.is_some()).count();
         assert_eq!(bound, 0, "{}", simulation.trail);
-        simulation.settle().await;
-        simulation.check().await;
     });
 }
 
 #[test]
 fn pods_of_a_silent_node_are_evicted_and_made_elsewhere() {
-    one_after_the_other(async |mut simulation| {
+    one_after_the_other(async |simulation| {
         simulation.step(&create("replicasets", "", 0)).await;
         simulation.settle().await;
         let on = |simulation: &Simulation, node: &str| {
@@ -101,44 +103,40 @@ fn pods_of_a_silent_node_are_evicted_and_made_elsewhere() {
         };
         let node = ["n1", "n2", "n3"]
             .into_iter()
-            .position(|node| on(&simulation, node) > 0)
+            .position(|node| on(simulation, node) > 0)
             .unwrap();
         simulation.step(&Step::Advance(5)).await;
         simulation.step(&Step::Silence(node, true)).await;
         // Forty seconds of grace, five minutes that pods tolerate.
-        pass(&mut simulation, 45).await;
+        pass(simulation, 45).await;
         assert_eq!(
-            on(&simulation, super::actors::NODES[node]),
+            on(simulation, super::actors::NODES[node]),
             0,
             "{}",
             simulation.trail
         );
-        simulation.settle().await;
-        simulation.check().await;
     });
 }
 
 #[test]
 fn a_clock_that_jumps_brings_no_storm_of_jobs() {
-    one_after_the_other(async |mut simulation| {
+    one_after_the_other(async |simulation| {
         simulation.step(&create("cronjobs", "", 0)).await;
         simulation.step(&create("cronjobs", "", 1)).await;
         let mut most = 0;
         for minutes in [2, 3 * 24 * 60, 1, -8, 1, 500_000, 1] {
             simulation.step(&Step::Jump(minutes)).await;
-            pass(&mut simulation, 7).await;
+            pass(simulation, 7).await;
             most = most.max(simulation.runner.world.jobs.iter().count());
         }
         // One of each that has not ended yet; nobody lets any end.
         assert!((1..=2).contains(&most), "{most} {}", simulation.trail);
-        simulation.settle().await;
-        simulation.check().await;
     });
 }
 
 #[test]
 fn a_namespace_goes_with_all_that_is_in_it() {
-    one_after_the_other(async |mut simulation| {
+    one_after_the_other(async |simulation| {
         for (kind, manifest) in MANIFESTS.iter().enumerate() {
             for name in 0..2 {
                 if manifest.plural != "resourcequotas" {
@@ -175,12 +173,12 @@ async fn writes(simulation: &mut Simulation) -> u64 {
 
 #[test]
 fn what_fights_over_pods_writes_little() {
-    one_after_the_other(async |mut simulation| {
+    one_after_the_other(async |simulation| {
         for (plural, prefix) in [("replicasets", "twin-"), ("replicasets", "all-")] {
             simulation.step(&create(plural, prefix, 0)).await;
             simulation.step(&create(plural, prefix, 1)).await;
         }
-        let written = writes(&mut simulation).await;
+        let written = writes(simulation).await;
         // Six pods, each written when it is made, placed, running and told of in its set's status.
         assert!(written < 60, "{written} writes\n{}", simulation.trail);
         // A pod that all four would adopt goes to one of them, and one pod of that one goes.
@@ -190,15 +188,14 @@ fn what_fights_over_pods_writes_little() {
         let content = Some(("application/json", &stray));
         let made = simulation.admin.send_value(Method::POST, &path, content);
         made.await.unwrap();
-        let written = writes(&mut simulation).await;
+        let written = writes(simulation).await;
         assert!(written < 25, "{written} writes\n{}", simulation.trail);
-        simulation.check().await;
     });
 }
 
 #[test]
 fn an_image_that_never_comes_is_told_of_once() {
-    one_after_the_other(async |mut simulation| {
+    one_after_the_other(async |simulation| {
         for (plural, name) in [
             ("deployments", 0),
             ("statefulsets", 0),
@@ -224,7 +221,7 @@ fn an_image_that_never_comes_is_told_of_once() {
             let changed = simulation.admin.send_value(Method::PATCH, &path, content);
             changed.await.unwrap();
         }
-        let written = writes(&mut simulation).await;
+        let written = writes(simulation).await;
         assert!(written < 120, "{written} writes\n{}", simulation.trail);
         let before = simulation.raft.store.revision();
         for _ in 0..60 {
@@ -238,13 +235,12 @@ fn an_image_that_never_comes_is_told_of_once() {
             "{}",
             simulation.trail
         );
-        simulation.check().await;
     });
 }
 
 #[test]
 fn a_quota_that_refuses_all_is_asked_seldom() {
-    one_after_the_other(async |mut simulation| {
+    one_after_the_other(async |simulation| {
         simulation.step(&create("resourcequotas", "", 1)).await;
         simulation.settle().await;
         for (plural, name) in [
@@ -272,13 +268,12 @@ fn a_quota_that_refuses_all_is_asked_seldom() {
         );
         // Each of those that are refused asks twice a minute at most.
         assert!((1..=100).contains(&plans), "{plans}\n{}", simulation.trail);
-        simulation.check().await;
     });
 }
 
 #[test]
 fn evicted_pods_stay_within_the_budget() {
-    one_after_the_other(async |mut simulation| {
+    one_after_the_other(async |simulation| {
         simulation.step(&create("deployments", "", 0)).await;
         simulation
             .step(&create("poddisruptionbudgets", "", 0))
@@ -297,7 +292,5 @@ fn evicted_pods_stay_within_the_budget() {
         for index in 0..4 {
             simulation.step(&Step::Kubelet(index, Fate::Well)).await;
         }
-        simulation.settle().await;
-        simulation.check().await;
     });
 }
