@@ -33,7 +33,7 @@ if ! rustup target add "$target" 2>/dev/null; then
   build_std=(-Zbuild-std=std,panic_abort)
 fi
 
-# A panic ends the process: tables for unwinding would be a tenth of the file.
+# A panic ends the process: half a MiB of tables for unwinding would never be read.
 cargo zigbuild --locked --profile board --bin coracle --target "$target" "${build_std[@]}" \
   --config "target.$target.rustflags = ['-Cforce-unwind-tables=no']"
 mkdir -p dist

@@ -31,6 +31,7 @@ pub fn manage(
                 work.remove.extend(kept.iter().skip(1).cloned());
             }
             let is_vacant = if surges {
+                // One that ends does not hold up the next.
                 place.pods.iter().all(|pod| pod.is_ending())
             } else {
                 place.pods.is_empty()
