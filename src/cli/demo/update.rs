@@ -30,6 +30,10 @@ pub async fn show(server: &Server) -> Result<(), anyhow::Error> {
         anyhow::bail!("{line}; the first: {first}");
     }
     let [old, new] = counts.answered;
+    anyhow::ensure!(
+        old > 0 && new > 0,
+        "{line}, but one of the two revisions answered none"
+    );
     let [before, after] = GREETINGS;
     say(&format!("{line} ({old} × {before}, {new} × {after})."));
     Ok(())
