@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// What a negative timeout means to kubectl.
-const WEEK: Duration = Duration::from_hours(168);
+const WEEK: Duration = Duration::from_hours(7 * 24);
 
 #[derive(Debug, clap::Args)]
 pub struct WaitArgs {
